@@ -18,7 +18,7 @@ from .tokens import Tokens, follow_steps, read_tokens
 
 @dataclass(frozen=True)
 class Tuned:
-    """An encoder of raw media that is trained along, as a part of the method.
+    """An encoder of raw media, or of token ids, that is trained along, as a part of the method.
 
     Attributes:
         encoder: what ``mmbench data encode`` was given: ``"timm:vit_tiny_patch16_224"``.
@@ -27,6 +27,7 @@ class Tuned:
         checkpointing: compute activations again on the way back instead of keeping them.
         steps: the most that it says of a training sample, as tokens of a text, before it is trained; 0 or 1 of an encoder
             that makes one vector of a clip.
+        width: of what it says, where it reads the token ids of a text (``Batch.tokens``) and no raw media; else 0.
     """
 
     encoder: str
@@ -34,6 +35,12 @@ class Tuned:
     rank: int = 8
     checkpointing: bool = False
     steps: int = 0
+    width: int = 0
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether it reads the token ids of a text, beside which a batch holds features as they are."""
+        return self.width > 0
 
 
 class Imputer(Protocol):
@@ -72,7 +79,8 @@ class Spec:
         domains: number of source domains that are trained on.
         label_range: lowest and highest label of a regression task, where the dataset states them.
         encoders: modality -> the encoder that its data ask for (``"cnn1d"``), where it is not ``"sequence"``.
-        tuned: modality -> the encoder of raw media that is trained along; its batches hold the media themselves.
+        tuned: modality -> the encoder that is trained along; its batches hold the raw media themselves, or token ids
+            beside features, and its number of features is that of the encoder.
         train_size: the number of training samples; 0 where it is not known.
         class_counts: training samples of each class, or that have each label; empty for regression.
         label_moments: mean and standard deviation (ddof = 0) of the training scores; None without scores.

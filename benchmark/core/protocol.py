@@ -149,13 +149,24 @@ class Protocol(BaseModel):
     )
     encoder_mode: Annotated[Literal["frozen", "last", "full", "lora"], Since("0.1")] = Field(
         "frozen",
-        description="encoders of raw media: frozen features, or trained along: the last block, all, or low-rank adapters",
+        description="encoders of raw media, or of token ids (--text-encoder): frozen features, or trained along: the last "
+        "block, all, or low-rank adapters",
+    )
+    text_encoder: Annotated[str, Since("0.2")] = Field(
+        "",
+        description="the model that --encoder-mode trains from the token ids of a text (MMSA's text_bert): a folder or a name "
+        "of the hub, with the options of the encoder text",
     )
     media_rate: Annotated[float, Since("0.1")] = Field(
         0.1, gt=0, description="learning rate of encoders that are trained along, as a share of the rest's"
     )
     media_decay: Annotated[float, Since("0.2")] = Field(
         1.0, ge=0, description="weight decay of encoders that are trained along, as a share of the rest's"
+    )
+    media_bias_decay: Annotated[Literal["on", "off"], Since("0.2")] = Field(
+        "on",
+        description="whether biases and weights of normalisations decay, too, in encoders that are trained along; off where "
+        "--encoder-mode last or full trains with a decay and nothing is said",
     )
     adapter_rank: Annotated[int, Since("0.1")] = Field(
         8, ge=1, description="rank of the adapters of --encoder-mode lora"
@@ -201,6 +212,15 @@ class Protocol(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _trained_encoder(self) -> Protocol:
+        """What names an encoder that is trained along asks for the training."""
+        if self.text_encoder and self.encoder_mode == "frozen":
+            raise ValueError(
+                f"text_encoder {self.text_encoder} is trained along: set encoder_mode to full, last or lora"
+            )
+        return self
+
     def resolve(self, published: Mapping[str, Any]) -> Protocol:
         """These rules for a job: under ``as-published``, fields that nobody set are as published.
 
@@ -208,7 +228,18 @@ class Protocol(BaseModel):
             published: field -> value, of the job's family, dataset and method.
         """
         known = published if self.name == "as-published" else {}
-        return Protocol.model_validate({**known, **self.model_dump(exclude_unset=True)})
+        rules = Protocol.model_validate({**known, **self.model_dump(exclude_unset=True)})
+        return rules if "media_bias_decay" in rules.model_fields_set else rules._with_spared_biases()
+
+    def _with_spared_biases(self) -> Protocol:
+        """These rules without decay of the biases of encoders that are trained along, where that changes a number.
+
+        That is no default of the field: stored jobs that were trained with this decay lack the field, and keep their ids.
+        """
+        decays = self.weight_decay * self.media_decay > 0
+        if not decays or self.encoder_mode not in ("last", "full"):  # adapters have no biases
+            return self
+        return self.model_copy(update={"media_bias_decay": "off"})
 
     def label(self, published: Mapping[str, Any]) -> str:
         """The name of these rules in tables: ``fair``, or ``fair (epochs=5)`` with what differs from the named ones.
@@ -218,6 +249,12 @@ class Protocol(BaseModel):
         """
         own = Protocol.model_validate({"name": self.name}).resolve(published).model_dump()
         return _label(self.resolve(published).model_dump(), own)
+
+    @field_validator("text_encoder", mode="before")
+    @classmethod
+    def _text_model(cls, value: Any) -> Any:
+        """A model; its encoder may be named before it, as for ``data encode``."""
+        return value.removeprefix("text:") if isinstance(value, str) else value
 
     @field_validator("train_with_missing", mode="before")
     @classmethod

@@ -50,7 +50,7 @@ class TaskData:
         class_holdout: the target's test samples of held-out classes; None without such classes.
         encoders: modality -> what reads it in a network, where that is not the encoder of sequences.
         target_valid: the target's validation samples; None where the job may not see them.
-        finetuned: modality -> the encoder of raw media that is fine-tuned.
+        finetuned: modality -> the encoder of raw media, or of token ids, that is fine-tuned.
         media: modality -> what its raw media are, where the tensors hold these and not features.
         sound_rates: modality -> samples a second, of raw sound.
     """
@@ -80,13 +80,17 @@ class TaskData:
             imputation: its rule ``impute``.
         """
         labels = label_statistics(self.train.batch.target, len(self.target.classes))
+        by_tokens = {name: one.width for name, one in self.finetuned.items() if one.reads_tokens}
         sizes = {
-            name: sum(next(iter(self.recipe.blocks[name].values())))
+            name: by_tokens[name]
+            if name in by_tokens
+            else sum(next(iter(self.recipe.blocks[name].values())))
             if name in self.media
             else tensor.shape[2]
             for name, tensor in self.train.batch.features.items()
         }
-        filled = tuple(name for name in sizes if imputation != "off" and name not in self.media)
+        raw = {*self.media, *by_tokens}
+        filled = tuple(name for name in sizes if imputation != "off" and name not in raw)
         return Spec(
             modalities=sizes,
             kind=self.target.kind,
@@ -99,7 +103,9 @@ class TaskData:
             train_size=len(self.train.batch),
             **labels,
             steps={
-                name: self.train.batch.features[name].shape[1] for name in sizes if name not in self.media
+                name: self.train.batch.features[name].shape[1]
+                for name in sizes
+                if name not in self.media and name not in by_tokens
             },
             media={
                 name: self.media[name] for name in sizes if name in self.media and name not in self.finetuned

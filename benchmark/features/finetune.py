@@ -38,7 +38,8 @@ def with_media(
     """Replaces features that networks made by the raw media, so that these networks are fine-tuned.
 
     Args:
-        data: the task with features of frozen encoders.
+        data: the task with features of frozen encoders, and perhaps encoders of token ids (``with_token_encoders``), whose
+            modalities are left as they are.
         located: every dataset of the task, by name.
         protocol: says how encoders are trained.
         modalities: those of the job.
@@ -52,8 +53,17 @@ def with_media(
             or do not fit into memory.
     """
     encoders = {
-        name: found for name, found in _encoders(located, modalities).items() if isinstance(found[1], Tunable)
+        name: found
+        for name, found in _encoders(located, [m for m in modalities if m not in data.finetuned]).items()
+        if isinstance(found[1], Tunable)
     }
+    if not encoders and data.finetuned:
+        return data
+    if not encoders and data.train.tokens:
+        raise UsageError(
+            f"--encoder-mode {protocol.encoder_mode}: {', '.join(located)} has token ids of {', '.join(data.train.tokens)}: "
+            "name the model whose tokenizer made them with --text-encoder"
+        )
     if not encoders:
         raise UsageError(
             f"--encoder-mode {protocol.encoder_mode}: no modality of {', '.join(located)} was encoded by a network; "
@@ -71,7 +81,7 @@ def with_media(
         )
         for name, (text, _) in encoders.items()
     }
-    return replace(_with_media_of(data, located, encoders), finetuned=tuned)
+    return replace(_with_media_of(data, located, encoders), finetuned={**data.finetuned, **tuned})
 
 
 def with_all_media(data: TaskData, located: Mapping[str, Located], modalities: Sequence[str]) -> TaskData:

@@ -166,7 +166,9 @@ def check_data(planned: Plan, device: str) -> None:
         check_target_media(experiment, planned.evaluations, planned.todo, located, device)
     check_job_data(planned.todo, located, plugins)
     methods = {job.method for job in planned.todo}
-    if any(describe(find("method", name, plugins)).reads_tokens for name in methods):
+    if experiment.protocol.text_encoder or any(
+        describe(find("method", name, plugins)).reads_tokens for name in methods
+    ):
         from ..train.token_check import check_tokens  # with torch
 
         check_tokens(experiment, planned.evaluations, planned.todo, located)

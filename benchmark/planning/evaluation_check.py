@@ -68,7 +68,8 @@ def check_evaluations(
                 raise UsageError(f"{error}{better}") from None
     mode, readers = experiment.protocol.encoder_mode, media_methods(todo, plugins)
     asked_by = f"--encoder-mode {mode}" if mode != "frozen" else f"the method {readers[0]}" if readers else ""
-    if asked_by:
+    # Damage to token ids is checked where it is known which texts have some (``train.token_check``).
+    if asked_by and (media or not experiment.protocol.text_encoder):
         check_raw_media(
             experiment,
             {entry.name: entry.load() for entry in corruption_entries(experiment.corruptions, plugins)},

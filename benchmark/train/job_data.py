@@ -63,12 +63,17 @@ def task_data(job: Job, context: Context, device: torch.device) -> TaskData:
     if protocol.encoder_mode == "frozen" and not reads_media:
         return data
     key = (
-        request, job.modalities, reads_media, protocol.encoder_mode, protocol.adapter_rank, protocol.checkpointing
+        request, job.modalities, reads_media, protocol.encoder_mode, protocol.text_encoder, protocol.adapter_rank,
+        protocol.checkpointing,
     )  # fmt: skip
     if key not in _MEDIA:
         from ..features.finetune import with_all_media, with_media  # with encoders and what reads media
 
         _MEDIA.clear()  # raw media are large
+        if protocol.text_encoder and not reads_media:
+            from ..features.token_encoders import with_token_encoders
+
+            data = with_token_encoders(data, protocol, job.task)
         _MEDIA[key] = (
             with_all_media(data, located, job.modalities)
             if reads_media

@@ -140,9 +140,11 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         seed_everything(job.seed, "initial weights")
         spec = data.spec(protocol.name, protocol.class_weights, protocol.impute)
         if protocol.impute in LEARNED:
-            if data.media:
+            if raw := dict.fromkeys(
+                [*data.media, *data.finetuned, *(data.train.tokens if method_class.reads_tokens else ())]
+            ):
                 raise UsageError(
-                    f"--impute {protocol.impute} reads features, and this job reads the raw media of {', '.join(data.media)}"
+                    f"--impute {protocol.impute} reads features, and this job reads the raw media or token ids of {', '.join(raw)}"
                 )
             from .imputers import with_imputer  # of such jobs alone
 

@@ -85,6 +85,9 @@ def read_new_clips(file: Path, job: Job, inputs: Inputs, context: Context) -> Ne
             raise data_error(file, f"modalities/{name}", medium, f"{known}, as in training")
     if media_set.faults:
         raise _unreadable(file, media_set.faults)
+    if by_tokens := [name for name, tuned in inputs.spec.tuned.items() if tuned.reads_tokens]:
+        wrong = f"{', '.join(by_tokens)} is read by its token ids, and clips have none"
+        raise data_error(file, "modalities", wrong, "a folder with a dataset.yaml that names 'tokens'")
     read = {*inputs.spec.media, *inputs.spec.tuned}
     device, clips, parts, readers = torch.device("cpu"), media_set.clips, {}, {}
     for name in wanted:

@@ -59,7 +59,25 @@ class Predictor:
     @property
     def reads_media(self) -> bool:
         """Whether the network reads raw media, of one modality at least."""
-        return bool(self.inputs.spec.media or self.inputs.spec.tuned)
+        return bool(self.raw)
+
+    @property
+    def raw(self) -> list[str]:
+        """The modalities whose raw media the network reads."""
+        spec = self.inputs.spec
+        return [*spec.media, *(name for name, one in spec.tuned.items() if not one.reads_tokens)]
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether the network reads token ids, by its method or by an encoder that was trained along."""
+        tuned = self.inputs.spec.tuned.values()
+        return self.method.reads_tokens or any(one.reads_tokens for one in tuned)
+
+    def split_of(self, samples: Samples) -> Split:
+        """Samples as the tensors that the network reads."""
+        split = _split(samples, self.inputs)
+        split = split.with_tokens() if self.reads_tokens else split
+        return split.as_read_by(type(self.method))
 
 
 def predict(
@@ -166,7 +184,7 @@ def predicted_parts(
         yield _table(predictor, split, lambda done: progress(done, len(new.samples)) if progress else None)
         return
     if predictor.reads_media:
-        which = ", ".join([*inputs.spec.media, *inputs.spec.tuned])
+        which = ", ".join(predictor.raw)
         raise UsageError(
             f"job {predictor.job.id} reads raw media ({which}), and {data} has features: name a folder with a media.yaml"
         )
@@ -181,9 +199,9 @@ def predicted_parts(
     for samples in parts.values():
         _check_widths(description, samples, inputs)
         _check_conversations(description.file, samples, predictor)
-        if predictor.method.reads_tokens:
+        if predictor.reads_tokens:
             _check_tokens(description, samples, predictor)
-        split = _split(samples, inputs).as_read_by(type(predictor.method))
+        split = predictor.split_of(samples)
 
         def report(now: int, before: int = done) -> None:
             if progress:
@@ -286,6 +304,12 @@ def _check_tokens(description: Description, samples: Samples, predictor: Predict
         if name in samples.features and name not in samples.tokens:
             wrong = f"no 'tokens', and {predictor.job.method} reads token ids"
             raise data_error(description.file, f"modalities/{name}", wrong, "an array of them")
+    for name, tuned in predictor.inputs.spec.tuned.items():
+        if tuned.reads_tokens and name in samples.tokens:
+            from ...datasets.encoders.token_model import token_model  # of such networks alone
+
+            if fault := token_model(tuned.encoder).fault(torch.from_numpy(samples.tokens[name]), name):
+                raise DataError(f"{description.file}: {fault}")
 
 
 def _split(samples: Samples, inputs: Inputs) -> Split:

@@ -136,8 +136,15 @@ def check_thawed(method: Method, frozen: Collection[nn.Parameter]) -> None:
 
 def _groups(method: Method, rules: Protocol) -> list[dict[str, Any]]:
     """The parameters in groups: those of encoders, of encoders of raw media and the rest, each with the learning rate and
-    decay that the protocol gives it, then those of the method's own groups."""
-    shares = {"rest": 1.0, "encoders": rules.encoder_rate, "media": rules.media_rate}
+    decay that the protocol gives it, then those of the method's own groups. Encoders of raw media have two: biases and weights
+    of normalisations, which have one dimension, do not decay."""
+    shares = {
+        "rest": 1.0,
+        "encoders": rules.encoder_rate,
+        "media": rules.media_rate,
+        "spared": rules.media_rate,
+    }
+    decays = {"media": rules.media_decay * rules.weight_decay, "spared": 0.0}
     own, taken = _own_groups(method, rules)
     taken = taken | left_out(method)
     parts: dict[str, list[nn.Parameter]] = {}
@@ -145,14 +152,18 @@ def _groups(method: Method, rules: Protocol) -> list[dict[str, Any]]:
         if parameter in taken:
             continue
         part = "encoders" if name.startswith("encoders.") and rules.encoder_rate != 1 else "rest"
-        parts.setdefault("media" if ".media." in name else part, []).append(parameter)
+        if ".media." in name:
+            part = "spared" if rules.media_bias_decay == "off" and parameter.ndim <= 1 else "media"
+        parts.setdefault(part, []).append(parameter)
     of_protocol: list[dict[str, Any]] = [
-        {"params": parts[part], **({} if share == 1 else {"lr": share * rules.learning_rate})}
+        {
+            "params": parts[part],
+            **({} if share == 1 else {"lr": share * rules.learning_rate}),
+            **({"weight_decay": decays[part]} if part in decays else {}),
+        }
         for part, share in shares.items()
         if part in parts
     ]
-    if "media" in parts and rules.media_decay != 1:
-        of_protocol[-1]["weight_decay"] = rules.media_decay * rules.weight_decay
     return [*of_protocol, *own]
 
 

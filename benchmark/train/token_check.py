@@ -35,20 +35,27 @@ def check_tokens(
     Args:
         experiment: the experiment.
         evaluations: what its networks are tested under.
-        jobs: those that are to be run; those whose methods read no token ids are passed over.
+        jobs: those that are to be run; those that read no token ids, by their method or by ``--text-encoder``, are passed over.
         located: their datasets, by name.
 
     Raises:
         UsageError: one does not.
+        EncoderError: there is no model that ``--text-encoder`` names.
     """
     plugins = tuple(experiment.plugins)
     for job in {(job.method, job.task, job.modalities, str(job.protocol)): job for job in jobs}.values():
-        if not describe(find("method", job.method, plugins)).reads_tokens:
+        method, rules = describe(find("method", job.method, plugins)), Protocol(**job.protocol)
+        by_encoder = bool(rules.text_encoder) and not method.reads_media
+        if not (method.reads_tokens or by_encoder):
             continue
+        if by_encoder:
+            from ..features.token_encoders import model_of  # with encoders
+
+            model_of(rules)
         task = Task.parse(job.task)
-        texts = _texts(job, task, located)
-        rules = Protocol(**job.protocol)
-        reads = f"the method {job.method} reads: leave one of them out"
+        reader = f"method {job.method}" if method.reads_tokens else f"--text-encoder {rules.text_encoder}"
+        texts = _texts(job, task, located, reader)
+        reads = f"{'the ' * method.reads_tokens}{reader} reads: leave one of them out"
         if rules.train_with_noise != "off":
             raise UsageError(
                 f"--train-noise does not reach the token ids of {', '.join(texts)}, which {reads}"
@@ -67,8 +74,15 @@ def check_tokens(
                     raise UsageError(f"--corruptions {evaluation.subject}: {fault}, which {reads}")
 
 
-def _texts(job: Job, task: Task, located: Mapping[str, Located]) -> dict[str, bool]:
-    """Modality of a job with token ids in all of its datasets -> whether there is one a step of its features."""
+def _texts(job: Job, task: Task, located: Mapping[str, Located], reader: str) -> dict[str, bool]:
+    """Modality of a job with token ids in all of its datasets -> whether there is one a step of its features.
+
+    Args:
+        job: the job.
+        task: its task.
+        located: the datasets, by name.
+        reader: what reads the ids, for messages.
+    """
     stated = {name: shape_of(located[name]).tokens for name in task.datasets}
     texts = {
         modality: all(known[modality] for known in stated.values())
@@ -80,7 +94,7 @@ def _texts(job: Job, task: Task, located: Mapping[str, Located]) -> dict[str, bo
             (name for name, known in stated.items() if not known.keys() & set(job.modalities)), task.name
         )
         raise UsageError(
-            f"method {job.method} reads token ids, and {lacking} states none for {job.modality_set}: name an array of "
+            f"{reader} reads token ids, and {lacking} states none for {job.modality_set}: name an array of "
             "them in its dataset.yaml ('text: {array: ..., tokens: ...}'; MMSA's pickles have text_bert)"
         )
     return texts

@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # a spec is read where torch is not wanted
     import torch
     from torch import Tensor
 
+    from ..tokens import Tokens
+
 
 class EncoderError(DataError):
     """An encoder that cannot be had. The message is one line: what is missing, what to fetch, where to put it."""
@@ -35,18 +37,20 @@ class EncoderSpec:
 
 @dataclass(frozen=True)
 class Media:
-    """Decoded media of some clips, on one device; one of the two is given.
+    """Decoded media of some clips, on one device; one of the three is given.
 
     Attributes:
         values: frames or flow [batch, time, channel, height, width] in 0 to 1, or sound [batch, time, channel]
             in -1 to 1; float32.
         mask: [batch, time], bool, false where a clip is shorter than the longest.
         texts: the texts, in order.
+        tokens: texts as token ids of the encoder's own vocabulary.
     """
 
     values: Tensor | None = None
     mask: Tensor | None = None
     texts: Sequence[str] = ()
+    tokens: Tokens | None = None
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def load(spec: EncoderSpec, options: NetworkOptions, kind: str = "", may_lack: S
     with import_guard("transformers", f"encoder {spec.encoder}"):
         from transformers import AutoConfig, AutoModel
     weights, seed = options.weights, options.seed
-    folder = _folder(spec, weights, options.revision)
+    folder = model_folder(spec, weights, options.revision)
     settings = files_digest([folder / name for name in SETTINGS if (folder / name).is_file()])
     with quiet(), read(spec.encoder, str(folder)):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -100,7 +100,16 @@ def load(spec: EncoderSpec, options: NetworkOptions, kind: str = "", may_lack: S
     return Loaded(module, folder, f"sha256 {files_digest(files)}", settings, tuple(missing))
 
 
-def _folder(spec: EncoderSpec, weights: str, revision: str) -> Path:
+def model_folder(spec: EncoderSpec, weights: str, revision: str) -> Path:
+    """The folder of a model.
+
+    Args:
+        spec: its model is a folder with ``config.json``, or a repository of the Hugging Face hub.
+        weights, revision: as of ``NetworkOptions``.
+
+    Raises:
+        EncoderError: there is no such folder.
+    """
     named = weights if weights not in ("", "random") else spec.model
     if not named:
         raise EncoderError(

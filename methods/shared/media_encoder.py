@@ -1,4 +1,4 @@
-"""An encoder of raw media as a part of a method, trained along with it."""
+"""An encoder of raw media, or of the token ids of a text, as a part of a method, trained along with it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ...datasets.encoders.encoder import Media
 from ...datasets.encoders.spec import parse
 from ...datasets.encoders.table import make
 from ...datasets.encoders.tuning import Trained
+from ...datasets.tokens import Tokens
 from ...datasets.word_joins import text_of_words
 
 #: Clips that are encoded at once where no gradient is wanted.
@@ -20,8 +21,8 @@ CLIPS = 16
 
 
 class MediaEncoder(nn.Module):
-    """Raw media of one modality -> an embedding: the encoder, a layer norm in place of standardised features, and
-    what reads sequences of features. A method that reads steps takes the ``states`` alone.
+    """Raw media of one modality, or its token ids -> an embedding: the encoder, a layer norm in place of standardised features,
+    and what reads sequences of features. A method that reads steps takes the ``states`` alone.
 
     Attributes:
         media: the encoder. Its parameters are recognised by this name and have a learning rate of their own.
@@ -31,6 +32,7 @@ class MediaEncoder(nn.Module):
     def __init__(self, tuned: Tuned, sequence: nn.Module) -> None:
         super().__init__()
         encoder = make(parse(tuned.encoder), torch.device("cpu"))
+        self.reads_tokens = tuned.reads_tokens
         self.media = Trained(encoder, tuned.mode, tuned.rank, tuned.checkpointing)  # type: ignore[arg-type]
         self.norm = nn.LayerNorm(self.media.width, elementwise_affine=False)
         self.sequence = sequence
@@ -39,8 +41,8 @@ class MediaEncoder(nn.Module):
         """Encodes.
 
         Args:
-            features: raw media, as a batch holds them.
-            valid: [batch, time], bool.
+            features: raw media, as a batch holds them; or ids and segments of tokens, [batch, positions, 2], int64.
+            valid: [batch, time], bool; [batch, positions], the tokens that are read.
 
         Returns:
             [batch, width].
@@ -51,8 +53,8 @@ class MediaEncoder(nn.Module):
         """What the encoder says at each step: of a text at its tokens, special ones included.
 
         Args:
-            features: raw media, as a batch holds them.
-            valid: [batch, time], bool, the words, frames or values of sound that are there.
+            features: as of ``forward``.
+            valid: [batch, time], bool, the tokens, words, frames or values of sound that are there.
 
         Returns:
             [batch, step, feature], float32, 0 at steps that are not real, and which are, [batch, step]. There are as many steps
@@ -84,6 +86,8 @@ class MediaEncoder(nn.Module):
         return whole, mask
 
     def _media(self, features: Tensor, valid: Tensor) -> Media:
+        if self.reads_tokens:
+            return Media(tokens=Tokens(features[..., 0], valid, features[..., 1]))
         if self.media.medium == "text":
             words = features * valid[..., None]
             return Media(texts=[text_of_words(row) for row in words.tolist()])

@@ -168,6 +168,7 @@ class Encoders(PerModality):
         raw: the modalities whose batches hold no features (``is_raw``).
         vectors: those of them that have mmbench's encoder in every method (``is_vector``).
         trained: number of a modality -> its encoder of raw media, of those of which a method reads each step.
+        by_tokens: the modalities whose encoder reads their token ids, and not their features.
     """
 
     def __init__(self, spec: Spec, make: Callable[[int], nn.Module]) -> None:
@@ -183,6 +184,9 @@ class Encoders(PerModality):
         self.raw = tuple(name for name in self.names if is_raw(spec, name))
         self.vectors = tuple(name for name in self.names if is_vector(spec, name))
         self.trained = nn.ModuleDict()
+        self.by_tokens = tuple(
+            name for name in self.names if name in spec.tuned and spec.tuned[name].reads_tokens
+        )
         self.partly_observed = tuple(name for name in self.names if _times_read(spec, name) == 2)
 
     def read_steps(self, modality: str, reader: nn.Module) -> None:
@@ -216,9 +220,14 @@ class Encoders(PerModality):
 
         Returns:
             Features [batch, time, feature], followed by which of them were observed where it reads that; and the valid steps,
-            [batch, time]. Of raw media the encoder itself reads, it is these, and with ``read_steps`` its states.
+            [batch, time]. Of raw media the encoder itself reads, it is these, and with ``read_steps`` its states. Of token
+            ids, these and their segments [batch, positions, 2], and the tokens that are read.
         """
-        features, valid = batch.features[modality], valid_steps(batch, modality)
+        if modality in self.by_tokens:
+            tokens = batch.token_ids(modality)
+            features, valid = torch.stack([tokens.ids, tokens.segment], dim=-1), tokens.mask
+        else:
+            features, valid = batch.features[modality], valid_steps(batch, modality)
         if (place := str(self.names.index(modality))) in self.trained:
             return cast("MediaEncoder", self.trained[place]).states(features, valid)
         if modality not in self.partly_observed:

@@ -77,6 +77,8 @@ RULES_OF_0_2: dict[str, Any] = {
     "impute": "off",
     "accumulate_by": "mean",
     "media_decay": 1.0,
+    "media_bias_decay": "on",
+    "text_encoder": "",
 }
 _MLP_HEADS = {"head_dropout": 0.5, "mlp_heads": False, "contrast": "published"}
 PARAMS_OF_0_2: Mapping[str, Mapping[str, Any]] = {
