@@ -24,6 +24,7 @@
   const tip = document.getElementById("tip");
   const filters = document.getElementById("filters");
   const everywhere = { text: "", chosen: {} };
+  const sections = document.querySelectorAll("nav a[href^='#']");
   const boards = [];
 
   function make(tag, properties = {}, ...children) {
@@ -68,19 +69,39 @@
     tools(place) {
       const box = make("input", { type: "search", placeholder: "filter this table" });
       box.setAttribute("aria-label", `Filter ${this.table.dataset.table}`);
-      box.addEventListener("input", () => { this.own = box.value; this.filter(); });
+      box.addEventListener("input", () => { this.own = box.value; this.filter(); remember(); });
       place.append(box);
+      this.box = box;
       if (this.views.length > 1) {
         const options = this.views.map((view, number) => make("option", { value: number }, view.label));
         const select = make("select", {}, ...options);
-        select.addEventListener("change", () => this.show(Number(select.value)));
+        select.addEventListener("change", () => { this.show(Number(select.value)); remember(); });
         place.append(make("label", {}, "show", select));
+        this.select = select;
       }
       const save = make("button", { type: "button" }, "CSV");
       save.title = "Download the rows that are shown, with six significant digits; the CSV files of the command have all";
       save.addEventListener("click", () => this.save());
       place.append(save, this.count);
       place.hidden = false;
+    }
+
+    /* What of this table is not as it was at first, by names in the address. */
+    asked() {
+      const name = this.table.dataset.table;
+      const number = this.views.indexOf(this.view);
+      return [[`${name}.filter`, this.own], [`${name}.show`, number ? String(number) : ""]];
+    }
+
+    follow(query) {
+      const name = this.table.dataset.table;
+      const number = Number(query.get(`${name}.show`)) || 0;
+      if (this.views[number] && this.views[number] !== this.view) {
+        this.select.value = number;
+        this.show(number);
+      }
+      this.own = this.box.value = query.get(`${name}.filter`) ?? "";
+      this.filter();
     }
 
     show(number) {
@@ -289,17 +310,46 @@
     for (const board of boards) board.filter();
   }
 
+  /* The address holds the filters behind the section, "#SECTION?filter=TEXT&method=NAME&TABLE.filter=TEXT": who is given it sees
+     the same rows. */
+  function address() {
+    const [section, query = ""] = location.hash.slice(1).split(/\?(.*)/s);
+    return [section, new URLSearchParams(query)];
+  }
+
+  function remember() {
+    const chosen = [["filter", everywhere.text], ...Object.entries(everywhere.chosen), ...boards.flatMap((board) => board.asked())];
+    const query = new URLSearchParams(chosen.filter(([, value]) => value)).toString();
+    const behind = query && `?${query}`;
+    const hash = `${address()[0]}${behind}`;
+    history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+    for (const link of sections) link.setAttribute("href", link.hash.split("?")[0] + behind);
+  }
+
+  function follow() {
+    const [section, query] = address();
+    everywhere.text = filters.elements.filter.value = query.get("filter") ?? "";
+    for (const select of filters.querySelectorAll("select")) {
+      select.value = query.get(select.name) ?? "";
+      everywhere.chosen[select.name] = select.value;  // empty where there is no such value
+      if (!select.value) select.value = "";
+    }
+    for (const board of boards) board.follow(query);
+    remember();
+    document.getElementById(section)?.scrollIntoView();
+  }
+
   function globalFilters() {
-    const box = make("input", { type: "search", placeholder: "filter every table" });
+    const box = make("input", { type: "search", name: "filter", placeholder: "filter every table" });
     box.setAttribute("aria-label", "Filter every table");
-    box.addEventListener("input", () => { everywhere.text = box.value; refilter(); });
+    box.addEventListener("input", () => { everywhere.text = box.value; refilter(); remember(); });
     filters.append(box);
     for (const name of ["method", "task", "modalities", "protocol", "data"]) {
       const values = [...new Set(data.facts.map((fact) => fact[name]))].filter(Boolean);
       if (values.length < 2) continue;
       const options = values.map((value) => make("option", { value }, value));
       const select = make("select", { name }, make("option", { value: "" }, "all"), ...options);
-      select.addEventListener("change", () => { everywhere.chosen[name] = select.value; refilter(); });
+      select.addEventListener("change", () => { everywhere.chosen[name] = select.value; refilter(); remember(); });
       filters.append(make("label", {}, name, select));
     }
     filters.addEventListener("submit", (event) => event.preventDefault());
@@ -313,6 +363,8 @@
     if (views[0].rows.length > 200) await new Promise((go) => setTimeout(go));
     boards.push(new Board(table, views));
   }
+  if (location.hash.includes("?")) follow();
+  addEventListener("hashchange", follow);
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
   addEventListener("scroll", scrolled, { passive: true, capture: true });
 })();

@@ -144,6 +144,27 @@ def test_filters_hide_rows_in_one_table_and_in_all(file: Path, look: Look) -> No
     assert [column(driver, 0, name) for name in ("accuracy", "missing", "audit")] == [["m9"]] * 3
 
 
+def test_the_address_gives_another_reader_the_same_rows(file: Path, look: Look) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    driver = look(file)
+    one(driver, "#accuracy input").send_keys("m9 &")
+    one(driver, "#filters input").send_keys("m")
+    one(driver, "#filters select[name=task] option[value=mosei]").click()
+    assert driver.current_url == f"{file.as_uri()}#?filter=m&task=mosei&accuracy.filter=m9+%26"
+    one(driver, "#accuracy input").send_keys("\ue003\ue003")  # backspace
+    one(driver, "nav a[href^='#missing']").click()
+    assert driver.current_url == f"{file.as_uri()}#missing?filter=m&task=mosei&accuracy.filter=m9"
+    assert abs(one(driver, "#missing").rect["y"] - driver.execute_script("return scrollY")) < 200
+    driver.refresh()
+    WebDriverWait(driver, 20).until(lambda page: one(page, "#accuracy .count").text == "1 of 5 rows")
+    assert [column(driver, 0, name) for name in ("accuracy", "missing", "audit")] == [["m9"]] * 3
+    assert one(driver, "#filters input").get_attribute("value") == "m"
+    assert one(driver, "#filters select[name=task]").get_attribute("value") == "mosei"
+    driver.execute_script("location.hash = '#?task=of_no_row'")  # what is no longer there filters nothing
+    WebDriverWait(driver, 20).until(lambda page: one(page, "#accuracy .count").text == "5 rows")
+
+
 def tip(driver: Chrome) -> str:
     found = one(driver, "#tip")
     return found.text if found.is_displayed() else ""
