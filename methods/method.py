@@ -82,8 +82,12 @@ def searched(
         nonzero: the method divides by it, as by a temperature: a draw that would be rounded to 0 is drawn again.
         log: the range is logarithmic, as for a learning rate: every factor is as likely as any other. ``low`` is
             above 0.
-        least, most, above, below, step, divides: which values can work, as in ``fixed``; the range that is searched lies
-            within.
+        least: as in ``fixed``; the range that is searched lies within.
+        most: as in ``fixed``.
+        above: as in ``fixed``.
+        below: as in ``fixed``.
+        step: as in ``fixed``.
+        divides: as in ``fixed``.
         source: where default and range come from.
         since: as in ``fixed``.
     """
