@@ -240,8 +240,10 @@ _SHOWN: dict[Kind, Callable[[Console, Entry], None]] = {
 
 
 def _parameters(description: MethodDescription) -> Table:
-    columns = ("parameter", "default", "range", "searched", "as published", "source")
-    table = borderless(*columns)
+    """A row for each parameter; columns that say nothing of any are left out."""
+    told: dict[str, list[str]] = {
+        heading: [] for heading in ("parameter", "default", "range", "searched", "as published", "source")
+    }
     for item in description.fields:
         search = item.search or {}
         scale = ", logarithmic" if search.get("log") else ""
@@ -249,5 +251,11 @@ def _parameters(description: MethodDescription) -> Table:
         published = description.published_value(item.name)
         others = ", ".join(word(choice) for choice in item.choices if choice != item.default)
         default = f"{item.default} (or {others})" if others else str(item.default)
-        table.add_row(item.name, default, limits_text(item.limits), str(values), published, item.source)
+        row = (item.name, default, limits_text(item.limits), str(values), published, item.source)
+        for column, text in zip(told.values(), row, strict=True):
+            column.append(text)
+    kept = {heading: column for heading, column in told.items() if any(column)}
+    table = borderless(*kept, padding=(0, 0, 0, 2))
+    for row in zip(*kept.values(), strict=True):
+        table.add_row(*row)
     return table

@@ -96,9 +96,8 @@ def test_a_check_finds_a_range_that_holds_what_cannot_be_built(tmp_path: Path):
 def test_a_range_is_shown_and_a_file_of_settings_is_held_to_it(
     mmbench: Command, data_root: Path, tmp_path: Path
 ):
-    (line,) = (
-        line for line in mmbench("show", "fusemoe").stdout.splitlines() if line.lstrip().startswith("top ")
-    )
+    shown = mmbench("show", "fusemoe", COLUMNS="200").stdout
+    (line,) = (line for line in shown.splitlines() if line.lstrip().startswith("top "))
     assert "1 or more" in line
     settings = tmp_path / "settings.yaml"
     settings.write_text("methods: ['csdi(draws=0)']\ndatasets: [toy]\n")

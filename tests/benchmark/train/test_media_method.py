@@ -189,7 +189,7 @@ def test_features_that_no_media_stand_behind_are_refused(
         "--data-root", data_root, "--store", tmp_path / "runs", "--plugin", PLUGIN,
     )  # fmt: skip
     assert code != 0
-    assert "the method reads raw media, and no modality of toyc was encoded from them" in said.replace(
+    assert "reads raw media, and no modality of text+audio of toyc was encoded from any" in said.replace(
         "\n", " "
     )
 

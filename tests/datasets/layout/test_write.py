@@ -58,6 +58,8 @@ def any_splits(draw: st.DrawFn) -> tuple[dict[str, Samples], Target]:
     total = sum(counts.values())
     # numpy drops NUL at the end of a text: a sample id has none
     word = st.text(max_size=4).map(lambda text: text.rstrip("\x00"))
+    # of a dataset all samples have a domain, or none
+    domain = word.filter(bool) if draw(st.booleans()) else st.just("")
     ids = [f"{number}{draw(word)}" for number in range(total)]
     splits = {}
     for split, count in counts.items():
@@ -82,7 +84,7 @@ def any_splits(draw: st.DrawFn) -> tuple[dict[str, Samples], Target]:
             present={name: np.asarray(mask[name].any(axis=1)) for name in names},
             target=label,
             sample_id=np.array([ids.pop() for _ in range(count)], dtype=str),
-            domain=np.array(draw(st.lists(word, min_size=count, max_size=count)), dtype=str),
+            domain=np.array(draw(st.lists(domain, min_size=count, max_size=count)), dtype=str),
             previous=draw(hnp.arrays(np.int64, count, elements=st.integers(-1, count - 1))),
         )
     return splits, target
