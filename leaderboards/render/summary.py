@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..labels import AVERAGE, BY_NAME, CLEAN, KEYS, MISSING, OWN, UPPER_BOUND
+from ..stats.ranks import DECIMALS
 from ..tables.accuracy import task_label
 from .text import HOLE, UNVERIFIED, count_text, records, rounded
 
@@ -137,12 +138,14 @@ def _panel(shared: Mapping[str, str], rows: pd.DataFrame, frames: Mapping[str, p
         columns[heading], lower, units = mean, [*lower, is_lower], [*units, unit]
         if axis.name == CLEAN and len(tasks) > 1 and len(methods) > 1:
             ranked = table.loc[[method not in stated for method in methods]]
-            columns[RANK] = ranked.rank(ascending=is_lower).mean(axis=1, skipna=False).reindex(methods)
+            columns[RANK] = (
+                ranked.round(DECIMALS).rank(ascending=is_lower).mean(axis=1, skipna=False).reindex(methods)
+            )
             lower, units = [*lower, True], [*units, RANK]
     values = pd.DataFrame(columns, index=pd.Index(methods, name="method"))
     order = list(range(len(methods)))
     if len(values.columns):
-        first = values.iloc[:, 0].to_numpy() * (1 if lower[0] else -1)
+        first = values.iloc[:, 0].round(DECIMALS).to_numpy() * (1 if lower[0] else -1)
         order = np.argsort(np.where(np.isnan(first), np.inf, first), kind="stable").tolist()
     counts = [count_text(records(rows.loc[rows["method"] == method])) for method in methods]
     on = task_label(tasks[0]) if len(tasks) == 1 else f"mean over {len(tasks)} tasks"
@@ -221,7 +224,9 @@ def sorted_panel(panel: Panel, column: str) -> Panel:
     if column == BY_NAME:
         order.sort(key=lambda row: str(panel.values.index[row]))
     elif place is not None:
-        values = panel.values.iloc[:, place].to_numpy(dtype=float) * (1 if panel.lower[place] else -1)
+        values = panel.values.iloc[:, place].round(DECIMALS).to_numpy(float) * (
+            1 if panel.lower[place] else -1
+        )
         order = np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable").tolist()
     else:
         return panel
@@ -245,6 +250,7 @@ def frame_of(parts: Sequence[Panel]) -> pd.DataFrame:
 
 def _marked(numbers: np.ndarray, panel: Panel, place: int) -> Iterator[str]:
     """The numbers of a column as text, with marks where there are different ones to compare."""
+    numbers = np.round(numbers, DECIMALS)  # what differs only by the rounding of sums is equal
     known = {float(number) for number in numbers[np.array(panel.compared)] if not np.isnan(number)}
     ranked = sorted(known, reverse=not panel.lower[place])
     marks = dict(zip(ranked, (BEST, SECOND), strict=False)) if len(ranked) > 1 else {}

@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..labels import CLEAN, KEYS, MARGIN, WITHIN_MARGIN, Across, is_tidy, rounded
 from ..metrics.registry import METRICS
+from ..stats.ranks import DECIMALS
 from ..tables.accuracy import condition_label
 from ..tables.cost import QUANTITIES
 from .notes import holes
@@ -268,10 +269,15 @@ def _seconds(rows_of: Sequence[Record], across: Across) -> set[int]:
     seconds = set()
     for rows in columns.values():
         known = [row for row in rows if not math.isnan(row["mean"])]
-        known.sort(key=lambda row: row["mean"], reverse=rows[0]["direction"] == "higher")
-        if len(known) >= 3 and any(row["mark"] for row in known) and known[0]["mean"] != known[1]["mean"]:
-            seconds |= {id(row) for row in known if row["mean"] == known[1]["mean"]}
+        means = sorted((_rounded(row) for row in known), reverse=rows[0]["direction"] == "higher")
+        if len(known) >= 3 and any(row["mark"] for row in known) and means[0] != means[1]:
+            seconds |= {id(row) for row in known if _rounded(row) == means[1]}
     return seconds
+
+
+def _rounded(row: Record) -> float:
+    """A mean, without what the rounding of sums adds."""
+    return round(row["mean"], DECIMALS)
 
 
 def _cell(row: Record, second: bool) -> PrintedCell:

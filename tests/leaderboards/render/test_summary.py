@@ -104,7 +104,7 @@ def test_what_is_not_comparable_stands_apart_and_upper_bounds_in_no_panel() -> N
     assert summary.panels({}) == []
 
 
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=6), st.booleans())
+@given(st.lists(st.floats(0, 1).map(lambda value: round(value, 9)), min_size=2, max_size=6), st.booleans())
 def test_the_first_mark_is_of_the_best_value(numbers: list[float], lower: bool) -> None:
     cells = [("a", f"m{place}", "clean", "score", value) for place, value in enumerate(numbers)]
     (panel,) = summary.panels({"accuracy": frame(cells, "lower" if lower else "higher", "score")})
@@ -114,6 +114,16 @@ def test_the_first_mark_is_of_the_best_value(numbers: list[float], lower: bool) 
     marked = np.array([text.endswith(summary.BEST) for text in shown])
     assert (values[marked] == best).all()
     assert marked.any() == (len(set(numbers)) > 1)
+
+
+def test_values_that_only_the_rounding_of_sums_parts_share_their_mark_and_rank() -> None:
+    assert 0.1 + 0.2 != 0.3
+    (panel,) = summary.panels(
+        {"accuracy": accuracies({"x": (0.1 + 0.2,) * 2, "y": (0.3,) * 2, "z": (0.2,) * 2})}
+    )
+    shown = summary.rows_of(panel).set_index("method")
+    assert shown["accuracy, clean % ↑"].to_dict() == {"x": "30.0¹", "y": "30.0¹", "z": "20.0²"}
+    assert shown["rank"].to_dict() == {"x": "1.50¹", "y": "1.50¹", "z": "3.00²"}
 
 
 def test_what_was_only_stated_is_shown_and_not_compared() -> None:
