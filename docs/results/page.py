@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from mmbench.leaderboards.labels import OVER_TARGETS, WITHIN_MARGIN
 from mmbench.leaderboards.published.numbers import numbers
@@ -258,8 +259,8 @@ def order(name: str, which: str, condition: str = "clean") -> str:
         ours = _whole(name, which)["mean"]
     else:
         ours = _rates(name)["mean"].xs(_COMPARED[condition], level="condition")
-    both = pd.DataFrame({"ours": ours, "published": pd.Series(published)}).dropna().rank()
-    return f"{both['ours'].corr(both['published']):+.2f} over {len(both)} methods"
+    both = pd.DataFrame({"ours": ours, "published": pd.Series(published)}).dropna().rank().to_numpy()
+    return f"{np.corrcoef(both.T)[0, 1]:+.2f} over {len(both)} methods"
 
 
 def verdicts(name: str) -> str:
