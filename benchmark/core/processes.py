@@ -84,7 +84,11 @@ class ForkedProcess(ForkServerProcess):
 
 def _rebuilt_or_ended(content: bytes) -> Any:
     """A process as its caller described it. Where the caller has ended by now, as by Ctrl-C, its locks are gone: the process
-    ends without a word."""
+    ends without a word.
+
+    The bytes come from the caller itself, through the pipe by which multiprocessing hands over every process; no file and
+    nobody else can put them there.
+    """
     try:
         function, arguments, (state, *_) = pickle.loads(content)
     except FileNotFoundError:
