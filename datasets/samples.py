@@ -15,6 +15,7 @@ from .array_values import numbers as numbers
 from .array_values import text as text
 from .counting import counted
 from .dataset import SPLITS, Samples, data_error
+from .precision import check_precision
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 
@@ -30,7 +31,7 @@ def shape_features(array: object, file: Path, key: str) -> np.ndarray:
         [samples, time, feature], float16 or float32.
 
     Raises:
-        DataError: no numbers, another number of dimensions, or nothing in it.
+        DataError: no numbers, another number of dimensions, nothing in it, or values that float32 cannot tell apart.
     """
     values = numbers(array, file, key)
     if values.ndim == 2:
@@ -41,7 +42,11 @@ def shape_features(array: object, file: Path, key: str) -> np.ndarray:
     if 0 in values.shape:
         what = ("samples", "time steps", "features")[values.shape.index(0)]
         raise data_error(file, key, f"no {what}", "at least one")
-    return values if values.dtype == np.float16 else as_float32(values)
+    if values.dtype == np.float16:
+        return values
+    kept = as_float32(values)
+    check_precision(values, kept, file, key)
+    return kept
 
 
 def without_padding(array: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -79,7 +84,8 @@ def features(
         Contiguous and writable.
 
     Raises:
-        DataError: another number of dimensions, nothing in it, NaN or infinite values.
+        DataError: another number of dimensions, nothing in it, NaN or infinite values, or values that float32 cannot
+            hold or tell apart.
     """
     values = shape_features(array, file, key)
     finite = np.isfinite(values)
@@ -94,11 +100,13 @@ def features(
         row, step, column = (int(index) for index in np.argwhere(~finite)[0])
         place = f"sample {row}, step {step}, feature {column}"
         count = int((~finite).sum())
+        # a number that float32 cannot hold has become infinite
+        hint = nan_hint if np.isnan(values).any() else " that 32 bits hold"
         raise data_error(
             file,
             key,
             f"{count} {'value is' if count == 1 else 'values are'} not finite ({values[row, step, column]}), first at {place}",
-            f"finite numbers{nan_hint if np.isnan(values).any() else ''}",
+            f"finite numbers{hint}",
         )
     return values
 

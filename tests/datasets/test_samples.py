@@ -116,3 +116,45 @@ def test_what_is_no_text_is_named_with_its_sample() -> None:
     with pytest.raises(DataError, match=r"a value of type list \(sample 0\)"):
         make.text(np.array([["a"], "b"], object), FILE, "id")
     assert make.text(np.array([b"\xc3\xa9"]), FILE, "id").tolist() == ["é"]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int64])
+def test_features_that_32_bits_cannot_tell_apart_are_refused(kind: type) -> None:
+    clock = (1.7e9 + np.random.default_rng(0).normal(size=(50, 6, 2)) * [10, 1e6]).astype(kind)
+    with pytest.raises(DataError, match=r"feature 0 varies by .* about 1.7e\+09.*subtracted before"):
+        make.features(clock, FILE, "audio")
+    padded = np.where(np.arange(6)[None, :, None] < 3, clock, 0)
+    with pytest.raises(DataError, match="feature 0 varies by"):
+        make.features(padded, FILE, "audio")
+
+
+@given(
+    offset=st.floats(-1e6, 1e6),
+    deviation=st.floats(0.01, 100),
+    steps=st.integers(1, 5),
+    unobserved=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_features_lose_at_most_a_hundredth_of_their_deviation(
+    offset: float, deviation: float, steps: int, unobserved: bool
+) -> None:
+    exact = np.random.default_rng(0).normal(offset, deviation, (30, steps, 1))
+    if unobserved:
+        exact[3] = np.nan
+    rounding = np.nanstd(exact.astype(np.float32) - exact)
+    try:
+        make.shape_features(exact, FILE, "audio")
+        refused = False
+    except DataError:
+        refused = True
+    assert refused == (rounding > 0.01 * np.nanstd(exact)) or 0.008 < rounding / np.nanstd(exact) < 0.012
+
+
+def test_constants_and_what_was_rounded_before_are_read() -> None:
+    noise = np.random.default_rng(0).normal(size=(20, 3, 2))
+    for values in (
+        1 + 1e-14 * noise,
+        (1.7e9 + noise).astype(np.float32).astype(np.float64),
+        np.full((20, 3, 2), 2**40),
+    ):
+        assert make.features(values, FILE, "audio").dtype == np.float32

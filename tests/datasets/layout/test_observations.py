@@ -168,7 +168,7 @@ NOTHING = ~np.isnan(series()["x"]) & (PARTS != "valid")[:, None, None]
 CALENDAR = 1.7e9 + HOURS  # seconds of an epoch, one apart
 BAD: dict[str, tuple[dict[str, np.ndarray], dict[str, Any], str]] = {
     "nan, not declared": ({}, {}, r"train/x: .*not finite \(nan\).*'missing: nan' at the modality"),
-    "infinite": ({"x": np.full((7, 6, 2), np.inf)}, {"missing": "nan"}, r"train/x: .*not finite \(inf\).*finite numbers$"),
+    "infinite": ({"x": np.full((7, 6, 2), np.inf)}, {"missing": "nan"}, r"train/x: .*not finite \(inf\).*finite numbers that 32 bits hold$"),
     "both": ({}, {"missing": "nan", "observed": "seen"}, "modalities/x: missing and observed; expected one of them"),
     "another mark": ({}, {"missing": -1}, "modalities/x/missing: -1; expected nan"),
     "another shape": (
