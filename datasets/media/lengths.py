@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
 _OGG_PAGE = 65_307  # the longest that a page of an Ogg file can be, in bytes (RFC 3533)
-_OGG_LAST = 4  # the flag of the last page
+_OGG_FIRST, _OGG_LAST = 2, 4  # the flags of the first and of the last page
+_FLAC_HEAD = b"fLaC\0\0\0\x22"
+_TAG = 1024  # bytes of a short tag behind the frames of an MP3 file (ID3v1: 128)
 #: A size from here on that a file does not have was written before it was known: SoX writes 0x7FFFF000 (0x7F000008
 #: into AIFF), others 0x7FFFFFFF, 0x80000000 or 0xFFFFFFFF into a pipe.
 _PLACEHOLDER = 0x7F000000
@@ -38,15 +41,53 @@ def content_start(stream: BinaryIO) -> int:
 
 
 def _has_frame_count(file: Path) -> bool:
-    """Whether an MP3 file begins with a Xing, Info (LAME) or VBRI header that counts its frames."""
+    """Whether an MP3 file begins with a Xing, Info (LAME) or VBRI header that counts its frames, all of them."""
     with file.open("rb") as stream:
-        stream.seek(content_start(stream))
+        begin = content_start(stream)
+        stream.seek(begin)
         frame = stream.read(1024)
+        left = stream.seek(0, 2) - begin
     for name in (b"Xing", b"Info"):
         place = frame.find(name, 0, 256)
         if place >= 0:
-            return len(frame) > place + 7 and bool(frame[place + 7] & 1)
-    return b"VBRI" in frame[:256]
+            flags = frame[place + 7] if len(frame) > place + 7 else 0
+            if flags & 3 == 3 and left > int.from_bytes(frame[place + 12 : place + 16], "big") + _TAG:
+                return False  # another file was joined to it, or a long tag follows
+            return bool(flags & 1)
+    place = frame.find(b"VBRI", 0, 256)
+    return place >= 0 and left <= int.from_bytes(frame[place + 10 : place + 14], "big") + _TAG
+
+
+def holds_another(file: Path) -> bool:
+    """Whether a second file follows behind the first one of Ogg, FLAC or WAV: readers end with the first."""
+    with file.open("rb") as stream:
+        begin = content_start(stream)
+        stream.seek(begin)
+        head = stream.read(4)
+        stream.seek(0)
+        size = stream.seek(0, 2)
+        if head not in (b"OggS", b"fLaC", b"RIFF") or size <= begin + 4:
+            return False
+        with mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
+            if head == b"RIFF":
+                second = begin + 8 + int.from_bytes(content[begin + 4 : begin + 8], "little")
+                return (
+                    content[second : second + 4] == b"RIFF" and content[second + 8 : second + 12] == b"WAVE"
+                )
+            if head == b"fLaC":  # with its first block, of 34 bytes
+                return content.find(_FLAC_HEAD, begin + 4) >= 0
+            return _is_chained(content, begin)
+
+
+def _is_chained(content: mmap, place: int) -> bool:
+    """Whether a stream of an Ogg file begins behind pages of another that has begun. Streams side by side begin together."""
+    while content[place : place + 4] == b"OggS" and content[place + 5] & _OGG_FIRST:
+        place = content.find(b"OggS", place + 4)
+    while place >= 0:
+        if content[place + 4 : place + 5] == b"\0" and content[place + 5] & _OGG_FIRST:
+            return True
+        place = content.find(b"OggS", place + 4)
+    return False
 
 
 def is_cut(file: Path) -> bool:

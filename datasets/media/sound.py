@@ -24,7 +24,7 @@ from .files import (
     stretch_bounds,
     zero,
 )
-from .lengths import content_start, is_cut, leaves_length_open
+from .lengths import content_start, holds_another, is_cut, leaves_length_open
 from .resampling import resample
 
 if TYPE_CHECKING:
@@ -34,9 +34,12 @@ if TYPE_CHECKING:
 SNDFILE = {".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff"}
 #: Seconds decoded before a stretch: what lossy sound needs before it is itself after a jump.
 _LEAD = 0.5
-#: Loud masters and lossy codecs reach a little beyond full scale, and are clipped; nothing else than a wrong scale
-#: reaches so far.
+#: Loud masters and lossy codecs reach a little beyond full scale, now and then, and are clipped; nothing else than a
+#: wrong scale reaches so far, or with so many of its samples.
 _LOUDEST = 4.0
+_OFTEN = 0.01
+#: The power of a mixture beside that of its channels below which they cancel each other out: one is the other inverted.
+_CANCELLED = 1e-4
 #: Samples a second below which a header is wrong: at the rate that is asked for, the sound would fill the memory.
 _LOWEST = 100
 #: Samples that libsndfile reads at a time: so many more than a file holds are in memory where its header lies.
@@ -56,16 +59,26 @@ def read_sound(file: Path, start: float | None, stop: float | None, view: SoundV
 
     Raises:
         MediaError: there is no sound, the stretch is not in it, it breaks off inside the stretch, or it holds
-            NaN or infinity, or its full scale is not 1.
+            NaN or infinity, or its full scale is not 1, or its channels cancel each other out.
     """
     check_file(file)
+    state = file.stat()
+    if _is_joined(file, state.st_mtime_ns, state.st_size):
+        raise MediaError(
+            "two files were joined as they are, and only the first would be read: join their sound"
+        )
     read = _by_sndfile if _is_for_sndfile(file) else _by_ffmpeg
     sound, rate = read(file, start, stop, view.seconds)
     if not np.isfinite(sound).all():
         raise MediaError("the sound holds NaN or infinity")
     _check_scale(float(np.abs(sound).max(initial=0)))
+    over = float((np.abs(sound) > 1).mean())
+    if over > _OFTEN:
+        raise MediaError(
+            f"{over:.0%} of its samples are beyond full scale and would be clipped: make it quieter"
+        )
     if view.mono:
-        sound = sound.mean(axis=1, keepdims=True, dtype=np.float32)
+        sound = _mixed(sound)
     if rate != view.rate:
         sound = _resample(sound, rate, view.rate)
     if view.seconds is not None:
@@ -74,6 +87,24 @@ def read_sound(file: Path, start: float | None, stop: float | None, view: SoundV
             sound = np.tile(sound, (-(-length // len(sound)), 1))
         sound = sound[:length]
     return np.clip(np.ascontiguousarray(sound, dtype=np.float32), -1, 1)
+
+
+@lru_cache(maxsize=4096)
+def _is_joined(file: Path, changed: int, size: int) -> bool:
+    """As ``holds_another``, once for each content, however many stretches of it are asked for."""
+    return holds_another(file)
+
+
+def _mixed(sound: np.ndarray) -> np.ndarray:
+    """The mean of the channels [time, channel], as [time, 1]."""
+    if sound.shape[1] == 1:
+        return sound
+    mixture = sound.mean(axis=1, keepdims=True, dtype=np.float32)
+    if float(np.square(mixture).mean()) < _CANCELLED * float(np.square(sound).mean()):
+        raise MediaError(
+            "its channels cancel each other out when they are mixed: turn one around, or take one alone"
+        )
+    return mixture
 
 
 def _is_for_sndfile(file: Path) -> bool:
@@ -121,6 +152,12 @@ def _by_sndfile(
             rate, frames = sound.samplerate, sound.frames
             if frames >= _UNKNOWN or leaves_length_open(file) or sound.subtype.startswith("MPEG"):
                 return _by_ffmpeg(file, start, stop, seconds)
+            if not sound.seekable():  # as GSM 6.10
+                return _by_ffmpeg(file, start, stop, seconds)
+            if holds_another(file):
+                raise MediaError(
+                    "two files were joined as they are, and only the first would be read: join their sound"
+                )
             begin, after = _bounds(start, stop, seconds, frames / rate, rate)
             if after == frames and is_cut(file):
                 raise MediaError(f"the sound breaks off at {frames / rate:.3f} s, the file is cut")

@@ -254,9 +254,52 @@ def test_floats_that_are_scaled_as_integers_are_refused_even_where_they_are_quie
     soundfile.write(file, quiet, RATE, subtype="FLOAT")
     assert f"its samples reach {np.abs(quiet).max():.6g}, where 1 is full scale" in reason(file)
     assert "where 1 is full scale" in reason(file, 5.0, 6.0)
-    soundfile.write(file, NOISE * 5, RATE, subtype="FLOAT")  # written anew: nothing is remembered of it
-    loud = sound_of(file)
-    np.testing.assert_array_equal(loud, np.clip(NOISE[:, 0] * np.float32(5), -1, 1))
+    soundfile.write(file, NOISE, RATE, subtype="FLOAT")  # written anew: nothing is remembered of it
+    np.testing.assert_array_equal(sound_of(file), NOISE[:, 0])
+
+
+def test_sound_is_clipped_now_and_then_and_not_often(tmp_path: Path) -> None:
+    file, master = tmp_path / "a.wav", NOISE / np.abs(NOISE).max()
+    soundfile.write(file, master * 1.005, RATE, subtype="FLOAT")
+    np.testing.assert_allclose(sound_of(file), np.clip(master[:, 0] * 1.005, -1, 1), atol=1e-6)
+    soundfile.write(file, master * 2, RATE, subtype="FLOAT")
+    assert reason(file).endswith("of its samples are beyond full scale and would be clipped: make it quieter")
+
+
+def test_channels_that_cancel_each_other_out_are_no_silence(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, np.concatenate([NOISE, -NOISE], axis=1), RATE, subtype="FLOAT")
+    assert "its channels cancel each other out" in reason(file)
+    soundfile.write(file, np.concatenate([NOISE, 0 * NOISE], axis=1), RATE, subtype="FLOAT")
+    np.testing.assert_allclose(sound_of(file), NOISE[:, 0] / 2, atol=1e-6)
+    soundfile.write(file, np.zeros((RATE, 2)), RATE, subtype="FLOAT")
+    assert not sound_of(file).any()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_files_that_were_joined_as_they_are_are_named(tmp_path: Path, suffix: str) -> None:
+    one, joined = tmp_path / f"one.{suffix}", tmp_path / f"joined.{suffix}"
+    soundfile.write(one, NOISE, RATE)
+    joined.write_bytes(one.read_bytes() * 2)
+    assert "two files were joined" in reason(joined)
+    joined.write_bytes(one.read_bytes())
+    np.testing.assert_array_equal(sound_of(joined), sound_of(one))
+
+
+def test_an_mp3_file_that_another_was_joined_to_is_read_to_its_end(tmp_path: Path) -> None:
+    one, joined = tmp_path / "one.mp3", tmp_path / "joined.mp3"
+    soundfile.write(one, NOISE, RATE, format="MP3")  # with a count of its own frames
+    joined.write_bytes(one.read_bytes() * 2)
+    assert abs(len(sound_of(joined)) - 2 * len(sound_of(one))) < 4 * 1152
+
+
+def test_sound_that_cannot_be_wound_back_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    tone = 0.4 * np.sin(2 * np.pi * 300 * np.arange(3 * 8000) / 8000)
+    soundfile.write(file, tone, 8000, subtype="GSM610")
+    found = sound_of(file)
+    assert len(found) == 3 * RATE
+    assert np.corrcoef(found, 0.4 * np.sin(2 * np.pi * 300 * np.arange(3 * RATE) / RATE))[0, 1] > 0.9
 
 
 def test_a_cut_opus_file_says_so_wherever_it_is_cut(tmp_path: Path) -> None:
