@@ -26,6 +26,8 @@ PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", "
 OTHER_PICTURES = {".gif", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg"}
 #: Videos that begin as a picture does.
 _MOVING = {".mjpg", ".mjpeg", ".apng"}
+#: Of a picture of 16 bits that is darker than this, fewer than 16 levels would be left of 8 bits.
+_DARKEST = 4096
 #: What JPEG, PNG and TIFF begin with; and Matroska, FLV, MPEG.
 _PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")
 _VIDEO_HEADS = (b"\x1aE\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba")
@@ -48,7 +50,8 @@ def read_picture(file: Path) -> np.ndarray:
     """A picture, upright as its EXIF data say, [height, width, 3] uint8; what is transparent shows white.
 
     Raises:
-        MediaError: it cannot be read, is cut, or holds numbers of which it is not known how bright they are.
+        MediaError: it cannot be read, is cut, moves, has several pages, is transparent everywhere, or holds numbers of
+            which it is not known how bright they are.
     """
     with import_guard("PIL", "reading pictures"):
         from PIL import Image
@@ -58,6 +61,7 @@ def read_picture(file: Path) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as picture:
+                _check_alone(picture)
                 deep = any("16" in str(tile.args) for tile in picture.tile)
                 picture.load()
                 turn = _turn(picture)
@@ -72,6 +76,22 @@ def read_picture(file: Path) -> np.ndarray:
     ) as error:
         reason = str(error).replace(repr(str(file)), "the file")
         raise MediaError(f"cannot be read as a picture: {reason}") from None
+
+
+def _check_alone(picture: Image.Image) -> None:
+    """Raises MediaError for a picture that moves and for pages of one size, of which only the first would be read.
+
+    A small copy beside the picture, as cameras write it, is none of these.
+    """
+    count = getattr(picture, "n_frames", 1)
+    if count == 1 or picture.format not in ("PNG", "WEBP", "TIFF"):
+        return
+    size = picture.size
+    picture.seek(1)
+    second = picture.size
+    picture.seek(0)
+    if second == size:
+        raise MediaError(f"holds {count} pictures: save the one that is meant, or a video")
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:
@@ -113,6 +133,10 @@ def _to_rgb(picture: Image.Image, deep: bool) -> Image.Image:
         grey = np.asarray(picture)
         if grey.min() < 0 or grey.max() > 65_535:
             raise MediaError("holds numbers beyond 16 bits without a sign: save it with 8 or 16 bits")
+        if 0 < grey.max() < _DARKEST:
+            raise MediaError(
+                f"its brightest number is {grey.max()} of 65535, as where 8 or 12 bits are written as 16: multiply them"
+            )
         shown = (grey >> 8).astype(np.uint8)
         if isinstance(transparent, int):
             shown = np.where(grey == transparent, np.uint8(255), shown)
@@ -122,6 +146,8 @@ def _to_rgb(picture: Image.Image, deep: bool) -> Image.Image:
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     layers = picture.convert("RGBA")
+    if not np.asarray(layers.getchannel("A")).any():
+        raise MediaError("is transparent everywhere")
     return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
 
 

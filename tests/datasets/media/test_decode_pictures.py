@@ -260,3 +260,37 @@ def test_numbers_whose_white_is_unknown_are_refused(tmp_path: Path, values: np.n
     file = write_picture(tmp_path / "a.tif", values.reshape(64, 64))
     with pytest.raises(MediaError, match=reason):
         decode(Piece((file,)), "frames", FrameView(64, 1))
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_a_picture_that_moves_is_not_read_by_its_first_alone(tmp_path: Path, suffix: str) -> None:
+    file, one = tmp_path / f"a.{suffix}", Image.fromarray(scene(32, 32))
+    one.save(file, save_all=True, append_images=[one.rotate(180), one.rotate(90)])
+    with pytest.raises(MediaError, match="holds 3 pictures: save the one that is meant, or a video"):
+        picture_of(file, FrameView(32))
+
+
+def test_a_small_copy_behind_a_picture_is_no_second_picture(tmp_path: Path) -> None:
+    file, one = tmp_path / "a.tif", Image.fromarray(scene(32, 32))
+    one.save(file, save_all=True, append_images=[one.resize((8, 8))])
+    found = picture_of(file, FrameView(32, crop="squash"))
+    np.testing.assert_array_equal(found, np.asarray(one).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("brightest", [1, 255, 1023, 4095])
+def test_grey_of_few_bits_in_sixteen_is_named(tmp_path: Path, brightest: int) -> None:
+    file, grey = tmp_path / "a.png", np.linspace(0, brightest, 32 * 32).reshape(32, 32)
+    Image.fromarray(grey.astype(np.uint16)).save(file)
+    with pytest.raises(MediaError, match=f"brightest number is {brightest} of 65535"):
+        picture_of(file, FrameView(32))
+    Image.fromarray((grey * (65535 // brightest)).astype(np.uint16)).save(file)
+    assert picture_of(file, FrameView(32)).max() >= 240
+    Image.fromarray(np.zeros((32, 32), np.uint16)).save(file)  # black is black
+    assert not picture_of(file, FrameView(32)).any()
+
+
+def test_a_picture_that_is_transparent_everywhere_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    Image.fromarray(np.dstack([scene(32, 32), np.zeros((32, 32), np.uint8)])).save(file)
+    with pytest.raises(MediaError, match="transparent everywhere"):
+        picture_of(file, FrameView(32))
