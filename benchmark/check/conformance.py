@@ -24,7 +24,7 @@ from ...leaderboards.catalog import Table
 from ...leaderboards.metrics.base import Metric
 from ...methods.estimator import Estimator
 from ...methods.method import Method
-from ..core.errors import UsageError
+from ..core.errors import UsageError, finding
 from ..core.locate import own_datasets, root_from
 from ..core.method_spec import describe
 from ..core.plugins import use_plugins
@@ -262,5 +262,5 @@ def _result(check: Callable[..., None], *arguments: Any) -> Check:
     try:
         check(*arguments)
     except Exception as error:  # whatever it raises is the finding
-        return Check(what, False, f"{type(error).__name__}: {error}")
+        return Check(what, False, finding(error))
     return Check(what, True)

@@ -10,6 +10,7 @@ import torch
 
 from ...datasets.batch import Batch, Spec
 from ...methods.method import Method
+from ..core.errors import finding
 from ..core.limits import is_outside, limits_text
 from .planted_networks import pairs_for, prediction_of, samples_for, small_params
 
@@ -54,5 +55,5 @@ def _fault(method_class: type[Method], spec: Spec, batch: Batch, params: Any) ->
             backward()
         prediction_of(method, batch)
     except Exception as error:  # whatever it is, the value does not work
-        return f"{type(error).__name__}: {error}"
+        return finding(error)
     return ""

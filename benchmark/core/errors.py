@@ -28,6 +28,12 @@ def error_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
+def finding(error: BaseException) -> str:
+    """An error that a check found, in words: what the check itself says of it, else its class and message."""
+    said = str(error)
+    return said if isinstance(error, AssertionError) and said else f"{type(error).__name__}: {said}"
+
+
 #: Names that a message lists.
 _MOST_NAMES = 40
 
