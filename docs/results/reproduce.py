@@ -37,7 +37,7 @@ ENCODED = {"texts": ("english", "chinese"), "iemocap": ("english",)}
 #: Sets whose stored predictions are those on complete test data alone: all would take more than the rest together.
 CLEAN_ONLY = ("handwritten", "texts", "dsads", "sensors", "physionet", "iemocap")
 #: The largest file of predictions that is kept, in bytes.
-LARGEST = 1_500_000
+LARGEST = 3_000_000
 #: The encoder of transcripts: all-MiniLM-L6-v2 on the hub, or a folder with it.
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
