@@ -54,7 +54,9 @@ def test_the_kinds_of_what_is_to_come_count_and_not_their_number():
 
 def test_a_machine_that_is_slower_than_before_is_noticed():
     ended = [(A, 30.0)] * 4
-    assert left_of(ended, [B], 120.0, {A: [10.0], B: [20.0]}) == pytest.approx(20 * (120 + 6 * 20) / (40 + 6 * 20))
+    assert left_of(ended, [B], 120.0, {A: [10.0], B: [20.0]}) == pytest.approx(
+        20 * (120 + 6 * 20) / (40 + 6 * 20)
+    )
     assert left_of(ended, [A], 120.0, {A: [10.0]}) == pytest.approx(30)
 
 
