@@ -224,6 +224,15 @@ TABLES: dict[str, Table] = {
             complete=True,
         ),
         Table(
+            "by_label",
+            "Label by label",
+            "by_label:by_label",
+            needs=lambda results: any(result.family == "multi-label" for result in results),
+            plain=True,
+            notes="by_label:notes_of_by_label",
+            noted=True,
+        ),
+        Table(
             "contribution",
             "Contribution of each modality",
             "contribution:contribution",

@@ -34,7 +34,7 @@ from .view import AS_MADE, View, sorted_rows
 #: Columns that name a row, at the beginning of every table.
 NAMES = (*KEYS, "method", "n", "metric")
 #: Those of tables that are not of scores.
-PLAIN_NAMES = ("best", "other", "diagnostic", "condition", "ensemble")
+PLAIN_NAMES = ("best", "other", "diagnostic", "condition", "ensemble", "label")
 #: With more blocks no picture is written beside the tables.
 MOST_PANELS = 12
 #: Of more holes only the first are printed; beside a summary, fewer.
