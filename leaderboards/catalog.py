@@ -74,6 +74,7 @@ class Table:
             that are planned and not usable do.
         notes: ``module:function``, or the function itself, that gives what a reader must know beside a plain table, as
             lines, from its frame.
+        noted: whether the notes name the rows that have a ``note``, so that these are not printed, where others are left.
         origin: where a table from outside comes from, with its version; empty for tables of mmbench.
     """
 
@@ -93,6 +94,7 @@ class Table:
     singles: bool = False
     complete: bool = False
     notes: str | Callable[[pd.DataFrame], list[str]] | None = None
+    noted: bool = False
     origin: str = ""
 
     def __post_init__(self) -> None:
@@ -120,6 +122,8 @@ class Table:
 
     def shown_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of its frame that are printed."""
+        if self.noted and (frame["note"] == "").any():
+            frame = frame.loc[frame["note"] == ""]
         if "condition" not in frame:
             return frame
         return frame.loc[[self.shown(condition) for condition in frame["condition"]]]
@@ -218,6 +222,15 @@ TABLES: dict[str, Table] = {
             needs=lambda results: any("+" in result.modalities for result in results),
             holds=lambda metric, condition: is_of_answers(metric) and is_pattern(condition),
             complete=True,
+        ),
+        Table(
+            "by_label",
+            "Label by label",
+            "by_label:by_label",
+            needs=lambda results: any(result.family == "multi-label" for result in results),
+            plain=True,
+            notes="by_label:notes_of_by_label",
+            noted=True,
         ),
         Table(
             "contribution",
@@ -325,6 +338,7 @@ TABLES: dict[str, Table] = {
             needs=has_published_numbers,
             plain=True,
             notes="published:notes_of_published",
+            noted=True,
         ),
         Table("audit", "Audit", "cost:audit", plain=True, bounds=True, notes="cost:notes_of_audit"),
         Table(

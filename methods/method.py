@@ -39,7 +39,8 @@ def fixed(
         above: values are larger than this, as a temperature is larger than 0.
         below: values are smaller than this, as a dropout rate is smaller than 1.
         step: of the values from ``least`` on; with ``least=2`` and ``step=2`` they are even.
-        divides: the name of the parameter that is a multiple of this one, as the width of its number of heads.
+        divides: the name of the parameter that is a multiple of this one, as the width of its number of heads; several
+            with commas between them.
         source: where the default comes from.
         since: the version of mmbench that adds the field to a method that already has results. At its default such
             a field is not part of a job's id, so that those results stay valid; the default must therefore do what

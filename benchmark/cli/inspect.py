@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from ..core.errors import UsageError, nearest
-from ..core.limits import limits_text
 from ..core.locate import root_from
-from ..core.method_fields import word
 from ..core.method_spec import MethodDescription, describe
 from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
 from ..planning.variants import CONTROLS, Variant
 from ..report.chosen_tables import known_tables, use_metrics
-from ..report.console import borderless, console
+from ..report.console import console
+from .documentation import print_docstring, print_parameters
 from .listing import docstring
 from .options import Plugins, Root, plugin_files
 
@@ -147,7 +146,7 @@ def doctor(data_root: Root = None, plugin: Plugins = None) -> None:
     sound = True
     for finding in diagnoses(root_from(data_root), plugin_files(plugin)):
         sound = sound and finding.state in ("ok", "optional")
-        words = escape(f"{finding.what:<14}{finding.found}" + (f": {finding.mend}" if finding.mend else ""))
+        words = escape(f"{finding.what:<18} {finding.found}" + (f": {finding.mend}" if finding.mend else ""))
         out.print(f"{marks[finding.state]} {words}", highlight=False, soft_wrap=True)
     if not sound:
         raise SystemExit(1)
@@ -158,9 +157,9 @@ def _show_method(out: Console, entry: Entry) -> None:
     out.print(
         f"[bold]{entry.name}[/], a method, version {description.job_version(entry)}: {entry.source()}\n"
     )
-    out.print(description.docstring, markup=False, highlight=False)
+    print_docstring(out, description.docstring)
     if description.fields:
-        out.print(_parameters(description))
+        print_parameters(out, description)
     weights = "" if description.weighs_classes else "; no class weights"
     out.print(f"tasks: {', '.join(description.kinds)}{weights}", markup=False, highlight=False)
     for family, rules in description.rules_as_published.items():
@@ -185,7 +184,7 @@ def _departures(description: MethodDescription) -> list[tuple[str, str]]:
 def _show_dataset(out: Console, entry: Entry) -> None:
     dataset = entry.load()
     out.print(f"[bold]{entry.name}[/], a dataset: {entry.source()}\n")
-    out.print(str(dataset.__doc__ or dataset.title), markup=False, highlight=False)
+    print_docstring(out, cleandoc(dataset.__doc__ or dataset.title))
 
 
 def _show_encoder(out: Console, entry: Entry) -> None:
@@ -223,7 +222,7 @@ def _show_documentation(kind: Kind) -> Callable[[Console, Entry], None]:
     def show_documentation(out: Console, entry: Entry) -> None:
         article = "an" if kind[0] in "aeiou" else "a"
         out.print(f"[bold]{entry.name}[/], {article} {kind}: {entry.source()}\n")
-        out.print(docstring(entry).partition("\n\nArgs:")[0], markup=False, highlight=False)
+        print_docstring(out, docstring(entry).partition("\n\nArgs:")[0])
 
     return show_documentation
 
@@ -237,25 +236,3 @@ _SHOWN: dict[Kind, Callable[[Console, Entry], None]] = {
     "launcher": _show_documentation("launcher"),
     "segmenter": _show_documentation("segmenter"),
 }
-
-
-def _parameters(description: MethodDescription) -> Table:
-    """A row for each parameter; columns that say nothing of any are left out."""
-    told: dict[str, list[str]] = {
-        heading: [] for heading in ("parameter", "default", "range", "searched", "as published", "source")
-    }
-    for item in description.fields:
-        search = item.search or {}
-        scale = ", logarithmic" if search.get("log") else ""
-        values = search.get("choices") or (f"{search['low']} to {search['high']}{scale}" if search else "")
-        published = description.published_value(item.name)
-        others = ", ".join(word(choice) for choice in item.choices if choice != item.default)
-        default = f"{item.default} (or {others})" if others else str(item.default)
-        row = (item.name, default, limits_text(item.limits), str(values), published, item.source)
-        for column, text in zip(told.values(), row, strict=True):
-            column.append(text)
-    kept = {heading: column for heading, column in told.items() if any(column)}
-    table = borderless(*kept, padding=(0, 0, 0, 2))
-    for row in zip(*kept.values(), strict=True):
-        table.add_row(*row)
-    return table

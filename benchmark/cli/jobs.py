@@ -192,7 +192,15 @@ def cancel(names: Names = None, store: Where = Path("runs"), plugin: Plugins = N
         typer.echo(f"mmbench retry --store {store} runs them again")
 
 
-def forget(names: Names = None, store: Where = Path("runs"), plugin: Plugins = None) -> None:
+def forget(
+    names: Names = None,
+    store: Where = Path("runs"),
+    other_versions: Annotated[
+        bool,
+        typer.Option("--other-versions", help="Only the jobs that this version of mmbench cannot read."),
+    ] = False,
+    plugin: Plugins = None,
+) -> None:
     """Take jobs without results out of a store, so that they are no holes in its tables: by default those that are planned and
     were never begun. Their folders go to STORE/set-aside; a run that asks for them plans them again.
 
@@ -201,11 +209,23 @@ def forget(names: Names = None, store: Where = Path("runs"), plugin: Plugins = N
     mmbench forget --store runs
 
     mmbench forget mosi-ebmc --store runs
+
+    mmbench forget --other-versions --store runs
     """
-    from ..store.reader import store_at
+    from ..store.reader import of_other_versions, store_at
     from .status import states_of
 
     results, plugins = store_at(store), plugin_files(plugin)
+    if other_versions:
+        if names:
+            raise UsageError("--other-versions: forgets all of them, and goes with no names of jobs")
+        with results.launching():
+            folders = of_other_versions(results)
+            for folder in folders:
+                results.put_aside(folder)
+        aside = f"{counted(len(folders), 'job')} moved to {results.path / 'set-aside'}"
+        typer.echo(aside if folders else "nothing to forget: this version of mmbench wrote every job here")
+        return
     selected = set(matching_ids(results, names)) if names else None
     with results.launching():  # not while another command writes down or submits jobs
         records, faults = states_of(results, plugins)

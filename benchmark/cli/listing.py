@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from ..core.errors import UsageError, nearest
 from ..core.locate import locate, own_datasets, root_from
@@ -81,6 +83,9 @@ def list_names(
         return
     plugins, root = plugin_files(plugin), root_from(data_root)
     out = console()
+    if what is Listed.METHODS:
+        _print_methods(out, list(_methods(plugins, root)))
+        return
     rows = list(_ROWS[what](plugins, root))
     table = borderless(columns=max(map(len, rows), default=0))
     for row in rows:
@@ -91,6 +96,20 @@ def list_names(
         for name, members in corruption_groups(plugins).items():
             kinds = ", ".join(entry.name for entry in members)
             out.print(f"  {name}: {kinds}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_methods(out: Console, rows: Sequence[tuple[str, ...]]) -> None:
+    """Prints the methods family by family, each with its summary in one line, which is cut where the terminal ends."""
+    families = dict.fromkeys(family for _, family, *_ in rows)
+    longest = max(len(name) for name, *_ in rows)
+    for family in families:
+        own = [(name, summary, origin) for name, of, summary, origin in rows if of == family]
+        out.print(f"{family or 'from outside'} ({len(own)})", style="bold", highlight=False)
+        for name, summary, origin in own:
+            words = f"{summary} ({origin})" if origin else summary
+            out.print(Text(f"  {name:<{longest}}  {words}"), no_wrap=True, overflow="ellipsis")
+    more = f"{counted(len(rows), 'method')}; mmbench show NAME prints the parameters and controls of one"
+    out.print(more, style="dim", highlight=False)
 
 
 def _print_json(what: Listed, plugins: Files, root: Path, suite: str) -> None:

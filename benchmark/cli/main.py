@@ -88,7 +88,8 @@ def plan_command(
     ] = "text",
     as_json: AsJson = False,
 ) -> None:
-    """Show the job matrix: counts along each axis, what is done and what is to do. Nothing is run.
+    """Show the job matrix: counts along each axis, what is done and what is to do. Nothing is run; data that were not read before
+    are read, so that what a run would refuse is refused here.
 
     Examples:
 
@@ -96,13 +97,12 @@ def plan_command(
 
     mmbench plan --methods erm,nel --suite mmdg --preset paper
     """
+    from ..launch.launcher import launcher_for
     from ..launch.plan import plan
-    from ..launch.run import check_evaluations_of
-    from ..planning.evaluations import may_break_media
+    from ..launch.run import check_data
 
     planned = plan(experiment)
-    if may_break_media(planned.evaluations, tuple(experiment.plugins)):  # which run would refuse; with torch
-        check_evaluations_of(planned)
+    check_data(planned, launcher_for(experiment, planned.remaining).device)  # what run refuses, too
     if as_json or output == "json":
         _print_json(planned)
     elif output == "text":

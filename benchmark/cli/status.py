@@ -21,7 +21,7 @@ from ..report.console import print_faults
 from ..search.trials import SearchProgress, count_trials, searches
 from ..store.damage import damage
 from ..store.job_folder import Record
-from ..store.reader import no_jobs
+from ..store.reader import fault_lines, no_jobs
 from ..store.store import Store
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def states_of(store: Store, plugins: tuple[Path, ...] = ()) -> tuple[list[Record
         The jobs with their states, and one line for each job that cannot be read.
     """
     records: list[Record] = []
-    faults: list[str] = []
+    faults: list[Exception] = []
     for file in store.job_files():
         try:
             records.append(store.read_record(file))
         except (UsageError, ValueError) as error:  # a fault of the store among them
-            faults.append(str(error))
+            faults.append(error)
     gone = _gone_from_queues(store, [record for record in records if record.state == "queued"], plugins)
-    return [gone.get(record.job.id, record) for record in records], faults
+    return [gone.get(record.job.id, record) for record in records], fault_lines(store, faults)
 
 
 def _gone_from_queues(store: Store, queued: list[Record], plugins: tuple[Path, ...]) -> dict[str, Record]:
@@ -112,10 +112,11 @@ def print_status(store: Store, out: Console, states: tuple[list[Record], list[st
         return True
     number_of = Counter(record.state for record in records)
     words = ", ".join(f"{number_of[state]} {state}" for state in STATES if number_of[state])
-    out.print(f"{counted(len(records), 'job')} in {store.path}: {words}")
+    out.print(f"{counted(len(records), 'job')} in {store.path}{f': {words}' if words else ''}")
     if any(record.job.search for record in records):
         _print_searches(searches(store, records), out)
-    _print_matrix(records, out)
+    if records:
+        _print_matrix(records, out)
     if number_of["planned"] and not any(number_of[state] for state in ACTIVE):
         out.print(_waiting(number_of["planned"], store), markup=False, highlight=False, soft_wrap=True)
     for record in records:

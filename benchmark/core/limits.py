@@ -22,9 +22,14 @@ def limits_text(limits: Mapping[str, Any]) -> str:
         "above": f"above {limits.get('above')}",
         "most": f"at most {limits.get('most')}",
         "below": f"below {limits.get('below')}",
-        "divides": f"a divisor of {limits.get('divides')}",
+        "divides": f"a divisor of {' and '.join(multiples_of(limits))}",
     }
     return ", ".join(text for name, text in words.items() if name in limits)
+
+
+def multiples_of(limits: Mapping[str, Any]) -> list[str]:
+    """The parameters that a value divides, as its limits name them: one, or several with commas between."""
+    return [name.strip() for name in str(limits.get("divides", "")).split(",") if name.strip()]
 
 
 def is_outside(value: Any, limits: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> bool:
@@ -43,14 +48,14 @@ def is_outside(value: Any, limits: Mapping[str, Any], values: Mapping[str, Any] 
         return (values or {}).get(stated) if isinstance(stated, str) else stated
 
     least, most, above, below = map(bound, ("least", "most", "above", "below"))
-    multiple = bound("divides")
+    multiples = [(values or {}).get(name) for name in multiples_of(limits)]
     return (
         (least is not None and value < least)
         or (most is not None and value > most)
         or (above is not None and value <= above)
         or (below is not None and value >= below)
         or ("step" in limits and (value - (least or 0)) % limits["step"] != 0)
-        or (multiple is not None and (value == 0 or multiple % value != 0))
+        or any(multiple is not None and (value == 0 or multiple % value != 0) for multiple in multiples)
     )
 
 
@@ -64,6 +69,7 @@ def fault_of_limits(value: Any, limits: Mapping[str, Any], values: Mapping[str, 
     """
     if not is_outside(value, limits, values):
         return ""
-    named = [limits[name] for name in ("most", "divides") if isinstance(limits.get(name), str)]
+    named = [limits["most"]] if isinstance(limits.get("most"), str) else []
+    named += multiples_of(limits)
     others = "".join(f"; {name} is {values.get(name)}" for name in dict.fromkeys(named))
     return f"{value!r} is out of its range: {limits_text(limits)}{others}"

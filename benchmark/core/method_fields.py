@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import UsageError
-from .limits import LIMITS, is_outside, limits_text
+from .limits import LIMITS, is_outside, limits_text, multiples_of
 from .source_classes import SourceClass, lineage_of
 
 #: The keyword arguments of ``searched`` with their defaults.
@@ -68,11 +68,11 @@ def all_fields(params: SourceClass) -> list[Field]:
 
 def _check_limits(item: Field, fields: Mapping[str, Field], where: str) -> None:
     """Raises where limits name no parameter, or leave out the default or a part of what is searched."""
-    for name in ("most", "divides"):
-        if isinstance(item.limits.get(name), str) and item.limits[name] not in fields:
-            raise UsageError(
-                f"{where}: {name} of parameter {item.name} names no parameter: {item.limits[name]!r}"
-            )
+    most = item.limits.get("most")
+    named = [("most", most)] if isinstance(most, str) else []
+    for name, parameter in [*named, *(("divides", one) for one in multiples_of(item.limits))]:
+        if parameter not in fields:
+            raise UsageError(f"{where}: {name} of parameter {item.name} names no parameter: {parameter!r}")
     search = item.search or {}
     ends = search.get("choices") or [search[end] for end in ("low", "high") if search.get(end) is not None]
     if search.get("nonzero") and item.limits.get("above") == 0:

@@ -106,7 +106,9 @@ class Entry:
                 raise
             place = _line_in(error, self.module) if self.is_file else ""
             where = f"plug-in {self.module}{place}" if self.is_file else self.origin
-            raise UsageError(f"{where}: cannot be imported: {error_line(error)}") from error
+            raise UsageError(
+                f"{where}: cannot be imported: {error_line(error)}{_to_import(error)}"
+            ) from error
         try:
             return getattr(module, self.attribute)
         except AttributeError:
@@ -231,6 +233,23 @@ def _line_in(error: BaseException, file: str) -> str:
     """``", line 3"``: where in a file an error came from."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return f", line {lines[-1]}" if lines else ""
+
+
+def _to_import(error: BaseException) -> str:
+    """What to do about an import that failed; empty of another error.
+
+    A module's name is mostly that of its distribution, but not always: so no command is given that would install another one.
+    """
+    if not isinstance(error, ImportError) or not error.name:
+        return ""
+    package = error.name.partition(".")[0]
+    try:
+        there = importlib.util.find_spec(package) is not None
+    except ValueError:  # a module that was made by hand
+        there = True
+    if there:
+        return f"; {package} is installed: look up what its version here has, or install another one"
+    return f"; install the package that has {package} into {sys.prefix}, or take the import out"
 
 
 def _import_plugin(file: Path) -> Any:

@@ -18,6 +18,7 @@ from ..planning.corruption_groups import (
     media_of,
     reaches_any_medium,
 )
+from ..planning.data_check import shape_of
 from ..planning.evaluation_check import media_methods
 from ..planning.evaluations import Evaluation, evaluations_for
 from ..planning.experiment import Experiment
@@ -65,6 +66,10 @@ def check_target_media(
             check_encoder_code(origin_of(one), modality)
         if media_of(one):
             clips_of(origin_of(one))
+    if experiment.protocol.encoder_mode != "frozen" and not experiment.protocol.text_encoder:
+        _check_trained(
+            experiment.protocol.encoder_mode, [job for job in todo if job.method not in readers], located
+        )
     for target, those in modalities.items():
         broken = _corrupted_modalities(corruptions, those, media_of(located[target]))
         for modality in broken:
@@ -76,6 +81,32 @@ def check_target_media(
             _check_features_left(located[target], those, corruptions)
         if device == "cpu" and frozen:
             _check_precision(located[target], broken)
+
+
+def _check_trained(mode: str, jobs: Sequence[Job], located: Mapping[str, Located]) -> None:
+    """Checks that the features of every job that reads features were encoded from media, so that there can be an encoder to train.
+
+    Args:
+        mode: how encoders are trained.
+        jobs: those that are to be run, without those whose methods read media.
+        located: their datasets, by name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for task, modalities in dict.fromkeys((job.task, job.modalities) for job in jobs):
+        own = {name: located[name] for name in Task.parse(task).datasets}
+        if any(set(modalities) & set(media_of(one)) for one in own.values()):
+            continue  # whether one of their encoders is a network is seen when it is made
+        ids = [name for name in modalities if all(name in shape_of(one).tokens for one in own.values())]
+        if ids:
+            raise UsageError(
+                f"--encoder-mode {mode}: {', '.join(own)} has token ids of {', '.join(ids)}: name the model whose tokenizer "
+                "made them with --text-encoder"
+            )
+        raise UsageError(
+            f"--encoder-mode {mode}: no modality of {', '.join(own)} was encoded by a network; see mmbench data encode"
+        )
 
 
 def _corrupted_modalities(

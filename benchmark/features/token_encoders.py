@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+import torch
+
 from ...datasets.batch import Tuned
-from ...datasets.encoders.token_model import TokenModel, token_model
+from ...datasets.encoders.token_model import TokenModel, digest_of, token_model
 from ..core.errors import UsageError
 from ..core.protocol import Protocol
 from ..data.split import Split
@@ -19,6 +23,29 @@ def model_of(protocol: Protocol) -> TokenModel:
         EncoderError: there is no such model.
     """
     return token_model(_spec(protocol))
+
+
+def model_digest(protocol: Protocol) -> str:
+    """The SHA-256 of the model that ``--text-encoder`` names, before it is trained. Raises EncoderError where there is none."""
+    return digest_of(_spec(protocol))
+
+
+def check_token_ids(data: Iterable[tuple[str, np.ndarray]], protocol: Protocol, task: str) -> None:
+    """Checks that the model that ``--text-encoder`` names can read token ids.
+
+    Args:
+        data: modality, and ids, attention mask and segments, [samples, 3, positions].
+        protocol: names the model.
+        task: what is said to have the ids, for the message.
+
+    Raises:
+        UsageError: it cannot.
+        EncoderError: there is no such model.
+    """
+    model = model_of(protocol)
+    for name, stored in data:
+        if fault := model.fault(torch.from_numpy(stored), name):
+            raise UsageError(f"--text-encoder {protocol.text_encoder}: {task}: {fault}")
 
 
 def with_token_encoders(data: TaskData, protocol: Protocol, task: str) -> TaskData:

@@ -7,7 +7,7 @@ import platform
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -18,6 +18,9 @@ from ..store.store import Store
 
 #: How many of the last jobs of a kind count.
 LAST = 3
+#: For how many jobs what earlier runs say of the load of the machine and of the cost of a job weighs beside what this run has shown:
+#: after few jobs, one that other work lengthened must not speak for all that are to come.
+PRIOR = 6
 #: Jobs that take about as long: of the same method, task, modality set and number of epochs.
 Kind = tuple[str, str, str, int]
 
@@ -62,10 +65,10 @@ def seconds_left(
     """The time until the last job of a run ends.
 
     A job is to take what the last ones of its kind took: the mean of those of this run; else the median of earlier ones; else the
-    mean of all jobs of this run. Where all of them say their processor time, that is what is taken, and lengthened by as much as
-    other work on the machine lengthens the jobs of this run; else earlier seconds are put right by how much this run differs from
-    them so far. How many jobs go on at a time follows from their seconds and the time that has passed; what is left of it is spent
-    between jobs.
+    mean of all jobs of this run. Earlier costs are put right by how much this run differs from them so far. Where all jobs say their
+    processor time, that is the cost, and is lengthened by as much as other work on the machine lengthens the jobs of this run; else
+    their seconds are. How many jobs go on at a time follows from their seconds and the time that has passed; what is left of it is
+    spent between jobs.
 
     Args:
         ended: kind of each job that ended in this run, at least one, and what it took, in their order.
@@ -82,21 +85,13 @@ def seconds_left(
         *(one for kind in set(waiting) for one in earlier.get(kind, ())),
     ]
     busy = sum(one.seconds for _, one in ended)
-    if all(one.processor for one in everything):
-        costs = [(kind, one.processor) for kind, one in ended]
-        known = {
-            kind: median(one.processor for one in values[-LAST:])
-            for kind, values in earlier.items()
-            if values
-        }
-        factor, ratio = _load(ended, waiting, earlier), 1.0  # of one machine: a job costs what it did
-    else:
-        costs = [(kind, one.seconds) for kind, one in ended]
-        known = {
-            kind: median(one.seconds for one in values[-LAST:]) for kind, values in earlier.items() if values
-        }
-        factor, ratio = 1.0, _ratio(costs, known, [known[kind] for kind in waiting if kind in known])
-    work = factor * _cost_of(waiting, costs, {kind: cost * ratio for kind, cost in known.items()})
+    measured = all(one.processor for one in everything)
+    cost = attrgetter("processor" if measured else "seconds")
+    costs = [(kind, cost(one)) for kind, one in ended]
+    known = {kind: median(map(cost, values[-LAST:])) for kind, values in earlier.items() if values}
+    factor = _load(ended, waiting, earlier) if measured else 1.0
+    ratio = _ratio(costs, known, [known[kind] for kind in waiting if kind in known])
+    work = factor * _cost_of(waiting, costs, {kind: ratio * one for kind, one in known.items()})
     between = max(elapsed - busy, 0.0) / len(ended)
     at_a_time = max(busy / elapsed, 1.0) if elapsed > 0 else 1.0
     return (work + between * len(waiting)) / at_a_time
@@ -111,7 +106,7 @@ def _load(
         ended, waiting, earlier: as of ``seconds_left``.
     """
     before = [one for kind in dict.fromkeys(waiting) for one in earlier.get(kind, ())]
-    weight = LAST * mean(one.processor for one in before) if before else 0.0
+    weight = PRIOR * mean(one.processor for one in before) if before else 0.0
     then = sum(one.seconds for one in before) / sum(one.processor for one in before) if before else 1.0
     now = sum(one.seconds for _, one in ended) + weight * then
     return now / (sum(one.processor for _, one in ended) + weight)
@@ -136,17 +131,17 @@ def _cost_of(
 def _ratio(
     ended: Sequence[tuple[Kind, float]], known: Mapping[Kind, float], typical: Sequence[float]
 ) -> float:
-    """How much longer jobs of this run take than earlier ones of their kind; near 1 while few have ended.
+    """How much more jobs of this run cost than earlier ones of their kind; near 1 while few have ended.
 
     Args:
         ended: as of ``seconds_left``.
-        known: kind -> seconds of earlier runs.
-        typical: those of the jobs to come, whose mean weighs for a ratio of 1.
+        known: kind -> cost in earlier runs.
+        typical: those of the jobs to come, whose mean, ``PRIOR`` times, weighs for a ratio of 1.
     """
-    pairs = [(seconds, known[kind]) for kind, seconds in ended if kind in known]
-    weight = mean(typical) if typical else 0.0
+    pairs = [(cost, known[kind]) for kind, cost in ended if kind in known]
+    weight = PRIOR * mean(typical) if typical else 0.0
     before = sum(one for _, one in pairs) + weight
-    return (sum(seconds for seconds, _ in pairs) + weight) / before if before else 1.0
+    return (sum(cost for cost, _ in pairs) + weight) / before if before else 1.0
 
 
 def earlier_seconds(store: Store, jobs: Iterable[Job]) -> dict[Kind, list[Spent]]:

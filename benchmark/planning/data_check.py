@@ -13,12 +13,16 @@ from pathlib import Path
 
 from ...datasets.dataset import DataError, Located
 from ..core.atomic_files import read_json, write_json
+from ..core.errors import UsageError
 from ..core.job import Job
 from ..core.method_spec import describe
 from ..core.registry import find
 from ..core.task import Task, dataset_of, domain_of
 from ..data.compatibility import check_split_sizes, common_encoders, common_target, feature_blocks
 from ..data.domains import check_domain, domain_counts
+
+#: Heads of the transformer of the shared network; ``methods.shared.sequence_encoder`` needs torch.
+ENCODER_HEADS = 8
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def check_job_data(
         plugins: files that bring methods.
 
     Raises:
+        UsageError: a parameter does not fit the networks that read such data.
         DataError: data are faulty, datasets cannot be joined, all training samples have one label, or a method reads whole conversations and one lies in two
             splits.
     """
@@ -74,6 +79,7 @@ def check_job_data(
         for job in jobs
     }
     shapes: dict[str, Shape] = {}
+    encoders_of: dict[str, Mapping[str, str]] = {}
     for task_name, modalities, mode, roles, target_splits, divided, held_out in sorted(wanted):
         task = Task.parse(task_name)
         for name in task.datasets:
@@ -85,7 +91,7 @@ def check_job_data(
             if domain_of(place) and not divided:  # a division into folds was checked when it was made
                 counts = shapes[dataset_of(place)].domains.get(domain_of(place), {})
                 check_domain(task, place, counts, roles, target_splits)
-        common_encoders(task, located)
+        encoders_of[task_name] = common_encoders(task, located)
         common_target({name: located[name].target for name in task.datasets})
         if not divided:
             labels = {name: shapes[name].labels for name in task.datasets}
@@ -93,6 +99,8 @@ def check_job_data(
         for modality in modalities:
             widths = {place: shapes[dataset_of(place)].widths[modality] for place in task.places}
             feature_blocks(task, modality, widths, mode)
+    for job in jobs:
+        _check_widths(job, encoders_of[job.task])
     whole = {
         name: describe(find("method", name, plugins)).uses_conversation
         for name in {job.method for job in jobs}
@@ -104,6 +112,30 @@ def check_job_data(
                     f"{name}: {shapes[name].cut_conversations[0]}, and {job.method} reads whole conversations: put all "
                     "utterances of a conversation into one split"
                 )
+
+
+def _check_widths(job: Job, encoders: Mapping[str, str]) -> None:
+    """Checks that the embeddings of the shared network can be divided among the heads of its transformers, where these read steps.
+
+    Args:
+        job: the job.
+        encoders: modality -> its encoder, where its data name one.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    trained = job.protocol.get("encoder_mode", "frozen") != "frozen"
+    if not trained and job.protocol.get("name") != "as-published":
+        return  # then steps are read by convolutions, unless their number is not known
+    if "released_encoder" not in job.params or all(encoders.get(name) == "cnn1d" for name in job.modalities):
+        return
+    for name in ("width", "extra_width"):
+        value = job.params.get(name) or 0
+        if int(value) % ENCODER_HEADS:
+            raise UsageError(
+                f"method {job.label}, parameter {name}: {value} is out of its range: a multiple of {ENCODER_HEADS}, the heads of the "
+                "transformers that read steps where encoders are trained or the protocol is as-published"
+            )
 
 
 def shape_of(located: Located) -> Shape:

@@ -18,9 +18,9 @@ from ...datasets.rates import parse_rates, rates_text
 from ..core.errors import UsageError, nearest
 from ..core.job import COMPANION, Job
 from ..core.locate import locate
-from ..core.registry import Entry, entries, find
+from ..core.registry import Entry, find
 from ..core.task import Task, dataset_of, domain_of
-from .corruption_groups import ON_FEATURES, OWN_RATES, OWN_RATES_FORM, corruption_entries, group_of
+from .corruption_groups import OWN_RATES, OWN_RATES_FORM, corruption_entries
 from .data_check import shape_of
 
 if TYPE_CHECKING:
@@ -218,18 +218,6 @@ def holds_features(name: str) -> bool:
 def holds_diagnostics(name: str) -> bool:
     """Whether an evaluation of that name holds outputs with diagnostics."""
     return name == DIAGNOSTICS or name.startswith(f"{DIAGNOSTICS}-")
-
-
-def may_break_media(evaluations: Iterable[Evaluation], plugins: tuple[Path, ...]) -> bool:
-    """Whether a corruption is of another group than those of features; no corruption is loaded.
-
-    Args:
-        evaluations: of an experiment.
-        plugins: plug-in files that bring corruptions.
-    """
-    known = entries("corruption", plugins)
-    tested = [known[one.subject] for one in evaluations if one.kind == "corruption" and one.subject in known]
-    return any(group_of(entry) not in ON_FEATURES for entry in tested)
 
 
 def version_of(name: str) -> tuple[str, str]:

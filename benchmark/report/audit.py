@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ...corruptions.families import trained_families
@@ -50,7 +51,8 @@ def audit_of(
         **_of_training(job),
         **_code(environment),
         **_leaks(environment),
-        **_bases(fit),
+        **_models(fit, "bases", "base_models"),
+        **_models(fit, "text_encoder", "text_encoder"),
         **_drawn_validation(environment),
         **_single_labels(environment),
         **of_search,
@@ -135,12 +137,19 @@ def _leaks(environment: Mapping[str, Any]) -> dict[str, str]:
     return {LEAKS: ", ".join(shared) or NO_LEAKS}
 
 
-def _bases(fit: Mapping[str, Any]) -> dict[str, str]:
-    """The models that a network was built on and did not train, for the audit; nothing where there is none."""
-    known = fit.get("bases")
+def _models(fit: Mapping[str, Any], record: str, column: str) -> dict[str, str]:
+    """Models by name and the beginning of their hash, for the audit; nothing where there is none.
+
+    Args:
+        fit: the record of the training.
+        record: under which it has them: ``bases`` that a network was built on and did not train, or the ``text_encoder``
+            that it began from.
+        column: of the audit.
+    """
+    known = fit.get(record)
     if not isinstance(known, dict) or not known:
         return {}
-    return {"base_models": ", ".join(f"{name}: {str(digest)[:16]}" for name, digest in known.items())}
+    return {column: ", ".join(f"{Path(name).name}: {str(digest)[:16]}" for name, digest in known.items())}
 
 
 def _drawn_validation(environment: Mapping[str, Any]) -> dict[str, str]:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
@@ -51,28 +50,36 @@ def console(record: bool = False) -> Console:
 
 
 def print_table(out: Console, title: str, frame: pd.DataFrame, names: Collection[str]) -> None:
-    """Prints a table of texts. One that is wider than the terminal is printed in several parts.
+    """Prints a table of texts. One that is wider than the terminal has broken headings, and is printed in several parts where that
+    does not do.
 
     Args:
         out: where to.
         title: its title.
         frame: [rows, columns] of text.
-        names: the columns that name a row; they begin every part, but those that say the same in every row
-            are said once, below the title.
+        names: the columns that name a row; they begin every part. What is the same in every row is said once, below the
+            title, and columns and rows without a value below the table.
     """
-    frame = frame.map(lambda cell: printable(str(cell)))  # before widths are measured
-    same, keys, parts = _parts(frame, names, out.width)
+    from .table_layout import layout_of  # brings pandas, which most commands do not need
+
+    layout = layout_of(frame, names, out.width)
     out.print(title, style="bold", markup=False, highlight=False)
-    if same:
-        facts = "; ".join(f"{name} {frame[name].iloc[0]}" for name in same)
+    if layout.facts:
+        facts = "; ".join(f"{name} {value}" for name, value in layout.facts)
         out.print(facts, style="italic", markup=False, highlight=False)
-    for part in parts:
+    for part in layout.parts:
+        shown = [*layout.keys, *part]
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for name in [*keys, *part]:
-            table.add_column(Text(name), overflow="fold")
-        for _, row in frame.iterrows():
-            table.add_row(*(Text(str(row[name])) for name in [*keys, *part]))
+        for name in shown:
+            table.add_column(Text(layout.headings[name]), overflow="fold")
+        for row in layout.rows[shown].itertuples(index=False):
+            table.add_row(*map(Text, row))
         out.print(table)
+    for what, lacking in (("columns", layout.without), ("rows", layout.empty)):
+        if lacking:
+            out.print(
+                f"{what} without a value: {', '.join(lacking)}", style="dim", markup=False, highlight=False
+            )
     out.print()
 
 
@@ -88,34 +95,6 @@ def borderless(*headings: str, columns: int = 0, padding: tuple[int, int, int, i
     for place, heading in enumerate(headings or [""] * columns):
         table.add_column(heading, overflow="fold", no_wrap=place == 0)
     return table
-
-
-def parts_of(frame: pd.DataFrame, names: Collection[str], width: int) -> int:
-    """In how many parts ``print_table`` prints a table.
-
-    Args:
-        frame: [rows, columns] of text.
-        names: as ``print_table`` takes them.
-        width: of the terminal.
-    """
-    return len(_parts(frame.map(lambda cell: printable(str(cell))), names, width)[2])
-
-
-def _parts(
-    frame: pd.DataFrame, names: Collection[str], width: int
-) -> tuple[list[str], list[str], list[list[str]]]:
-    """The names that all rows share, those that begin every part, and the columns of each part."""
-    keys = [name for name in frame if name in names]
-    same = [name for name in keys if len(set(frame[name])) == 1 and name not in ("method", "n")]
-    keys = [name for name in keys if name not in same]
-    widths = {name: max(map(cell_len, [name, *frame[name]])) + 2 for name in frame}
-    parts: list[list[str]] = [[]]
-    for name in [name for name in frame if name not in names]:
-        taken = sum(widths[other] for other in [*keys, *parts[-1], name])
-        if parts[-1] and taken > width:
-            parts.append([])
-        parts[-1].append(name)
-    return same, keys, parts
 
 
 def print_faults(out: Console, faults: Sequence[str]) -> None:

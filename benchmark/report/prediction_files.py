@@ -34,6 +34,7 @@ from ..planning.evaluations import (
 )
 from ..store.names import StoreError, inside
 from ..store.store import Store
+from ..store.weights_header import classes_of
 
 _PREDICTIONS = "predictions.parquet"
 _CHECKED = "checked.json"
@@ -120,6 +121,13 @@ class PredictionFiles:
     def has_probes(self) -> bool:
         """Whether linear probes of the encoders were asked for."""
         return bool(self.names({"probes"}))
+
+    def classes(self) -> tuple[str, ...]:
+        """The names of its classes, or labels, in the order of its logits; none where the job does not say them."""
+        try:
+            return classes_of(self._job.read("inputs.safetensors"))
+        except StoreError:  # jobs of version 0.1 have none
+            return ()
 
     def probes(self) -> pd.DataFrame:
         """The outputs of linear probes; without a row where the network gives no embeddings. Raises StoreError as

@@ -279,6 +279,7 @@ def _result(
         fold=job.fold.index if job.fold else 0,
         folds=job.fold.count if job.fold else 0,
         left_out=job.fold.name if job.fold else "",
+        classes=files.classes if files else None,
         held_out_test=bool(job.fold) and job.fold.parts == ONE_TEST,
     )
 

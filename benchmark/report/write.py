@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 
 from ...leaderboards.catalog import Table
-from ...leaderboards.labels import KEYS, REAL, Across
+from ...leaderboards.labels import KEYS, REAL, WARNINGS, Across
 from ...leaderboards.plots import figure as plots
 from ...leaderboards.render import notes as table_notes
 from ...leaderboards.render import page, summary
@@ -24,16 +24,17 @@ from ...leaderboards.render.text import HOLE, UNVERIFIED, wide
 from ...leaderboards.tables.accuracy import data_label
 from ..core.errors import UsageError, nearest
 from ..core.strings import counted
-from .console import parts_of, print_faults, print_table
+from .console import print_faults, print_table
 from .export_page import page_tables
 from .results import Filter
+from .table_layout import layout_of
 from .tables import tables_of
 from .view import AS_MADE, View, sorted_rows
 
 #: Columns that name a row, at the beginning of every table.
 NAMES = (*KEYS, "method", "n", "metric")
 #: Those of tables that are not of scores.
-PLAIN_NAMES = ("best", "other", "diagnostic", "condition", "ensemble")
+PLAIN_NAMES = ("best", "other", "diagnostic", "condition", "ensemble", "label")
 #: With more blocks no picture is written beside the tables.
 MOST_PANELS = 12
 #: Of more holes only the first are printed; beside a summary, fewer.
@@ -43,6 +44,8 @@ FEW_HOLES = 6
 MOST_LINES, FEWEST_METHODS = 48, 3
 #: Columns that name a row of a summary.
 SUMMARY_NAMES = ("method", "n")
+#: More files than these are one line for each folder.
+MOST_FILES = 4
 FORMATS = ("terminal", "csv", "md", "latex", "html")
 
 
@@ -136,7 +139,7 @@ def write_leaderboards(
         _print_notes(notes, holes, MOST_HOLES, out)
     for name, why in tables.nothing.items():
         out.print(f"no table {name}: {why}", style="dim", markup=False, highlight=False)
-    for said in _folders_of(files) if shown else map(str, files):
+    for said in _folders_of(files) if shown or len(files) > MOST_FILES else map(str, files):
         out.print(f"wrote {said}", markup=False, highlight=False, soft_wrap=True)
     print_faults(out, tables.faults)
     return made.complete, files
@@ -155,12 +158,14 @@ def print_summary(panels: Sequence[summary.Panel], out: Console, view: View = AS
         text = summary.rows_of(summary.sorted_panel(panel, view.sort))
         columns = view.headings(str(name) for name in panel.values)
         texts.append(text.loc[:, ["method", "n", *columns]])
-    parts = [parts_of(text, SUMMARY_NAMES, out.width) for text in texts]
-    # A panel has a title, a heading for each of its parts, and an empty line behind it.
-    fewest = np.cumsum([2 + count * (1 + FEWEST_METHODS) for count in parts])
+    layouts = [layout_of(text, SUMMARY_NAMES, out.width) for text in texts]
+    heights = [layout.row_lines for layout in layouts]
+    # A panel has a title, headings for each of its parts, and an empty line behind it.
+    around = [2 + layout.heading_lines for layout in layouts]
+    fewest = np.cumsum(np.array(around) + FEWEST_METHODS * np.array(heights))
     fitting = max(1, int((fewest <= MOST_LINES).sum()))
-    left = MOST_LINES - sum(2 + count for count in parts[:fitting])
-    most = max(FEWEST_METHODS, left // sum(parts[:fitting]))
+    left = MOST_LINES - sum(around[:fitting])
+    most = max(FEWEST_METHODS, int(left / sum(heights[:fitting])))
     for panel, text in zip(panels[:fitting], texts, strict=False):
         left_out = len(text) - most
         more = f" ({counted(left_out, 'more method')}: --what accuracy)" if left_out > 0 else ""
@@ -228,10 +233,12 @@ def _write_plain(
     short = table.shown_rows(frame)
     files: list[Path] = []
     if "terminal" in formats:
-        print_table(out, table.title, plain.texts(short), (*NAMES, *PLAIN_NAMES))
+        beside = short.drop(columns=WARNINGS, errors="ignore")  # the notes have them with their rows
+        print_table(out, table.title, plain.texts(beside), (*NAMES, *PLAIN_NAMES))
         for note in notes:
             out.print(note, style="dim", markup=False, highlight=False)
-        out.print()
+        if notes:
+            out.print()
     if "csv" in formats:
         files.append(plain.write_plain_csv(frame, folder, table.name))
     writers = {"md": (plain.plain_markdown, ".md"), "latex": (plain.plain_latex, ".tex")}

@@ -15,6 +15,10 @@ class StoreError(ValueError):
     """A result on disk that is not what was written."""
 
 
+class OtherVersionError(StoreError):
+    """A job that another version of mmbench wrote, in another form than this one reads."""
+
+
 def safe_name(name: str) -> str:
     """The name of a job or an evaluation, checked.
 

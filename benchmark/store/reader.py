@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ..core.errors import UsageError
 from ..core.job import Job
 from .job_folder import SCHEMA, Record
 from .job_schema import RefusedError, parse_job
-from .names import REGIMES, StoreError
+from .names import REGIMES, OtherVersionError, StoreError
 from .store import Store, set_aside
 
 
@@ -29,24 +29,55 @@ def records(store: Store, only: Collection[str] = ()) -> tuple[list[Record], lis
         The records of the jobs, and one line for each folder that this version cannot identify.
     """
     by_id: dict[str, Record] = {}
-    broken: list[tuple[Path, str]] = []
+    broken: list[tuple[Path, Exception]] = []
     files = [store.job(job).path / "job.json" for job in sorted(only)] or store.job_files()
     for file in files:
         try:
             record = store.read_record(file)
         except (StoreError, UsageError, ValueError) as error:
-            broken.append((file, str(error)))
+            broken.append((file, error))
         else:
             by_id[record.job.id] = record
-    faults = []
-    for file, reason in broken:
+    faults: list[Exception] = []
+    for file, error in broken:
         job, schema = _job_of_other_schema(file)
         if job is None or job.id in by_id:
-            faults.append(reason)
+            faults.append(error)
         else:
-            reason = f"job.json was written by another version of mmbench (schema {schema}); {set_aside(str(file))}"
+            reason = f"job.json was written by another version of mmbench (schema {schema}); {set_aside(store.path)}"
             by_id[job.id] = Record(job, "failed", reason)
-    return list(by_id.values()), faults
+    return list(by_id.values()), fault_lines(store, faults)
+
+
+def fault_lines(store: Store, faults: Sequence[Exception]) -> list[str]:
+    """One line for each job that cannot be read; those that another version wrote are one line together.
+
+    Args:
+        store: the store of the jobs.
+        faults: why each cannot be read.
+    """
+    others = [fault for fault in faults if isinstance(fault, OtherVersionError)]
+    lines = [str(fault) for fault in faults if not isinstance(fault, OtherVersionError)]
+    if len(others) == 1:
+        lines.append(str(others[0]))
+    elif others:
+        lines.append(
+            f"{store.path}: {len(others)} jobs were written by another version of mmbench; {set_aside(store.path, 'them')}"
+        )
+    return lines
+
+
+def of_other_versions(store: Store) -> list[str]:
+    """The names of the folders of jobs that another version of mmbench wrote, in another form than this one reads."""
+    names = []
+    for file in store.job_files():
+        try:
+            store.read_record(file)
+        except OtherVersionError:
+            names.append(file.parent.name)
+        except (StoreError, UsageError, ValueError):  # broken in another way
+            continue
+    return names
 
 
 def _job_of_other_schema(file: Path) -> tuple[Job | None, object]:

@@ -49,7 +49,7 @@ from ..core.errors import UsageError
 from ..core.job import Job
 from .job_folder import SCHEMA, JobFolder, Record, Submission
 from .locks import hold
-from .names import StoreError, inside
+from .names import OtherVersionError, StoreError, inside
 
 
 class Store:
@@ -143,16 +143,15 @@ class Store:
                 claim.release(forget=True)
 
 
-def set_aside(file: str) -> str:
-    """The command that moves a job which this version cannot read out of the store; the other jobs can be read then.
+def set_aside(store: str | Path, what: str = "it") -> str:
+    """What to do with jobs that this version cannot read.
 
     Args:
-        file: its ``job.json``.
+        store: the folder of all results.
+        what: the word for the jobs: it, or them.
     """
-    folder = os.path.dirname(os.path.abspath(file))
-    store = os.path.dirname(os.path.dirname(folder))
-    aside = os.path.join(store, "set-aside")
-    return f"to set it aside: mkdir -p {shlex.quote(aside)} && mv {shlex.quote(folder)} {shlex.quote(aside)}"
+    command = f"mmbench forget --other-versions --store {shlex.quote(str(store))}"
+    return f"the mmbench that wrote {what} can read {what}; to move {what} out of the way: {command}"
 
 
 def _read_job(file: Path) -> Job:
@@ -164,8 +163,11 @@ def _job_of(values: Any, file: str) -> Job:
     if not isinstance(values, dict):
         raise StoreError(f"{file}: not a job of mmbench; delete its folder, or write the file anew")
     try:
-        if values.pop("schema") != SCHEMA:
-            raise StoreError(f"{file}: written by another version of mmbench; {set_aside(file)}")
+        if (schema := values.pop("schema")) != SCHEMA:
+            store = os.path.dirname(os.path.dirname(os.path.dirname(file)))
+            raise OtherVersionError(
+                f"{file}: written by another version of mmbench (schema {schema}); {set_aside(store)}"
+            )
         job = Job.from_dict(values)
     except (AttributeError, KeyError, TypeError) as error:
         raise StoreError(

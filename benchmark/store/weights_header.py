@@ -1,8 +1,9 @@
-"""What the header of stored weights says of them, without reading the numbers."""
+"""What the header of stored weights, or of stored inputs, says of them, without reading the numbers."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 #: The key of the job's id in the metadata of a safetensors file.
 JOB = "job"
@@ -18,11 +19,28 @@ def job_of(content: bytes) -> str:
     Args:
         content: the bytes of the file, which need not be whole.
     """
+    return str(_metadata(content).get(JOB, ""))
+
+
+def classes_of(content: bytes) -> tuple[str, ...]:
+    """The names of the classes, or labels, that stored inputs are of, in the order of the logits; none where they do not say.
+
+    Args:
+        content: the bytes of ``inputs.safetensors``, which need not be whole.
+    """
+    try:
+        return tuple(map(str, json.loads(_metadata(content)["inputs"])["target"]["classes"]))
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ()
+
+
+def _metadata(content: bytes) -> dict[str, Any]:
+    """The metadata of a safetensors file; empty where it has none."""
     length = int.from_bytes(content[:8], "little")
     if length > min(_MOST_HEADER, len(content) - 8):
-        return ""
+        return {}
     try:
-        header = json.loads(content[8 : 8 + length])
-        return str(header.get("__metadata__", {}).get(JOB, ""))
+        found = json.loads(content[8 : 8 + length]).get("__metadata__", {})
     except (ValueError, AttributeError, RecursionError):
-        return ""
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -201,6 +201,10 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
             else {}
         ),
     }
+    if protocol.text_encoder and not method.reads_media:
+        from ..features.token_encoders import model_digest  # with encoders
+
+        record["text_encoder"] = {protocol.text_encoder: model_digest(protocol)}
     measured: dict[str, float] = {}
     if context.measure and (method.reads_media or not data.media):
         from .inference_cost import inference_cost  # where it was asked for

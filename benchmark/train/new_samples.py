@@ -109,7 +109,7 @@ def predict(
     Returns:
         A row for each sample: ``sample_id``; ``score`` on the scale of the task's target dataset, or ``class`` and
         ``p_NAME``, the probability of each class; ``confidence``, the largest probability; of several labels ``labels``,
-        those that are likelier than not, joined by ``+``, and the confidence of the least certain; ``deviation``, the predicted
+        those that are likelier than not, joined by ``+``, and no confidence, as each has its own probability; ``deviation``, the predicted
         standard deviation of a score, where the method gives one; ``confidence_NAME``, where the method gives
         confidences of its own; and ``modalities``, those that were there, joined by ``+``.
 
@@ -379,12 +379,10 @@ def _answers(prediction: Tensor, log_variance: Tensor | None, inputs: Inputs) ->
     if inputs.target.kind == "multi-label":
         probability = prediction.sigmoid().numpy()
         said = ["+".join(np.array(names, dtype=object)[row]) for row in probability >= 0.5]
-        sure = np.maximum(probability, 1 - probability).min(axis=1)
         return {
             "labels": np.array(said, dtype=object),
             **{f"p_{name}": probability[:, place] for place, name in enumerate(names)},
-            "confidence": sure,
-        }
+        }  # no answer of several labels has one confidence
     probability = prediction.softmax(dim=1).numpy()
     return {
         "class": np.array(names, dtype=object)[probability.argmax(axis=1)],

@@ -10,6 +10,7 @@ from ...corruptions.corruption import apply_all, prepare
 from ...datasets.batch import Batch
 from ...datasets.damage import inject_by_sample
 from ...datasets.dataset import Located
+from ...datasets.imputation_rules import LEARNED
 from ..core.errors import UsageError
 from ..core.job import Job
 from ..core.method_spec import describe
@@ -48,14 +49,16 @@ def check_tokens(
         by_encoder = bool(rules.text_encoder) and not method.reads_media
         if not (method.reads_tokens or by_encoder):
             continue
-        if by_encoder:
-            from ..features.token_encoders import model_of  # with encoders
-
-            model_of(rules)
         task = Task.parse(job.task)
         reader = f"method {job.method}" if method.reads_tokens else f"--text-encoder {rules.text_encoder}"
         texts = _texts(job, task, located, reader)
+        if by_encoder:
+            _check_ids(rules, task, texts, located)
         reads = f"{'the ' * method.reads_tokens}{reader} reads: leave one of them out"
+        if rules.impute in LEARNED:
+            raise UsageError(
+                f"--impute {rules.impute} reads features, and this job reads the raw media or token ids of {', '.join(texts)}"
+            )
         if rules.train_with_noise != "off":
             raise UsageError(
                 f"--train-noise does not reach the token ids of {', '.join(texts)}, which {reads}"
@@ -72,6 +75,18 @@ def check_tokens(
                 fault = _fault(evaluation, experiment, job, texts, located[dataset_of(task.target)])
                 if fault:
                     raise UsageError(f"--corruptions {evaluation.subject}: {fault}, which {reads}")
+
+
+def _check_ids(
+    rules: Protocol, task: Task, texts: Mapping[str, bool], located: Mapping[str, Located]
+) -> None:
+    """Checks that the model of ``--text-encoder`` can read the token ids of all splits; ``texts`` as ``_texts`` gives them."""
+    from ..features.token_encoders import check_token_ids  # with encoders
+
+    for name in task.datasets:
+        splits = located[name].load()
+        ids = [(text, split.tokens[text]) for split in splits.values() for text in texts]
+        check_token_ids(ids, rules, name)
 
 
 def _texts(job: Job, task: Task, located: Mapping[str, Located], reader: str) -> dict[str, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -12,6 +13,9 @@ from .spec import fill, parse
 from .text import Text, positions_of, segments_of
 from .transformer import model_folder, quiet
 from .weights import read
+
+#: How the names of files with weights end.
+_WEIGHTS = (".safetensors", ".bin")
 
 
 @dataclass(frozen=True)
@@ -85,3 +89,25 @@ def token_model(text: str) -> TokenModel:
         segments=segments_of(config),
         pooled=options.pool != "none",
     )
+
+
+def digest_of(text: str) -> str:
+    """The SHA-256 of a model: of its configuration and weights, whatever its folder is called.
+
+    Args:
+        text: as of ``token_model``.
+
+    Raises:
+        EncoderError: there is no such model.
+    """
+    spec = parse(text)
+    options = fill(Text.Options, spec)
+    folder = model_folder(spec, options.weights, options.revision)
+    files = [folder / "config.json"]
+    if options.weights != "random":
+        files += sorted(path for path in folder.iterdir() if path.suffix in _WEIGHTS)
+    total = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()

@@ -117,7 +117,8 @@ def _seeds_that_would_do(frame: pd.DataFrame) -> list[str]:
 
 
 def holes(frame: pd.DataFrame) -> list[str]:
-    """One line a hole and reason: ``"— erm on mosi (text, fair; real): 1 of 5 seeds failed (...)"``."""
+    """One line a hole and reason: ``"— erm on mosi (text, fair; real): 1 of 5 seeds failed (...)"``; methods that lack the same for
+    the same reason are named together."""
     gone_rows = frame["hole"].ne("").to_numpy()
     if not gone_rows.any():
         return []
@@ -131,7 +132,7 @@ def holes(frame: pd.DataFrame) -> list[str]:
         same = re.sub(r"under [^;)]+(?=[;)])", "under these", row["hole"])
         places_of = gone.setdefault((tuple(row[name] for name in names), same), {})
         places_of.setdefault(row["hole"], []).append(place)
-    lines = []
+    methods_of: dict[tuple[str, str, str, str], list[str]] = {}
     for (where, same), places_of in gone.items():
         places = [place for each in places_of.values() for place in each]
         reason = same if len(places_of) > 1 else next(iter(places_of))
@@ -139,5 +140,8 @@ def holes(frame: pd.DataFrame) -> list[str]:
         given = f"{modalities}, {protocol}{f', draw {draw}' if draw else ''}; {data}"
         some = "; ".join(places[:3]) + ("; …" if len(places) > 3 else "")
         which = "" if len(places) == total[where] else f" [{some}]"
-        lines.append(f"{HOLE} {method} on {task} ({given}){which}: {reason}")
-    return lines
+        methods_of.setdefault((task, given, which, reason), []).append(method)
+    return [
+        f"{HOLE} {', '.join(methods)} on {task} ({given}){which}: {reason}"
+        for (task, given, which, reason), methods in methods_of.items()
+    ]

@@ -248,6 +248,10 @@ def _hole(troubles: Troubles, group: Group) -> str:
     planned = len(group.results) + len(group.absent)
     parts = []
     for word in dict.fromkeys(word for word, _ in troubles):
-        details = [detail for kind, detail in troubles if kind == word]
-        parts.append(f"{len(details)} of {planned} {group.unit} {word} ({'; '.join(details)})")
+        places_of: dict[str, list[str]] = {}  # reason -> where; what several have in common is said once
+        for place, mark, reason in (detail.partition(": ") for kind, detail in troubles if kind == word):
+            places_of.setdefault(mark + reason, []).append(place)
+        number = sum(map(len, places_of.values()))
+        details = "; ".join(f"{', '.join(places)}{reason}" for reason, places in places_of.items())
+        parts.append(f"{number} of {planned} {group.unit} {word} ({details})")
     return ", ".join(parts)

@@ -74,6 +74,7 @@ class Result:
         held_out_test: of a fold, whether it validates, and all folds are tested on the same samples, which no network
             learned from; else it tests.
         ensemble: of what networks it is the vote; None for a network.
+        classes: reads the names of its classes, or labels, in the order of its logits; None where unknown.
         lead: the metric by which tables of one metric judge it; empty, or one that does not judge its answers, for the
             first of its family.
     """
@@ -110,6 +111,7 @@ class Result:
     ensemble: Ensemble | None = None
     lead: str = ""
     left_out: str = ""
+    classes: Callable[[], tuple[str, ...]] | None = None
 
     @property
     def place(self) -> str:

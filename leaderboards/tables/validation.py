@@ -31,6 +31,8 @@ def validation_warning(group: Group) -> str:
     of others. For a share of n samples, half an interval is at least 3 / n, the bound for a
     share of which no exception was seen.
 
+    Networks that answer the same for every sample know none of them: their gap says what the parts hold.
+
     Args:
         group: the row; one with a hole is not warned of.
     """
@@ -44,13 +46,26 @@ def validation_warning(group: Group) -> str:
     sign = 1 if metric.direction == "higher" else -1
     means = [float(cell.scores.values.mean()) for cell in (valid, test) if cell.scores is not None]
     gap, half = sign * (means[0] - means[1]), math.hypot(_half(valid, metric), _half(test, metric))
-    if not gap > HALVES * half:
+    if not gap > HALVES * half or all(map(_is_constant, group.results)):
         return ""
     return (
         f"{metric.name} {means[0]:.3g} in validation and {means[1]:.3g} in the test: the gap of {gap:.2g} is more than "
         f"{HALVES:g} times what its 95 % interval allows ({half:.2g}). Training may know validation samples: look for a "
         f"leak, for duplicates, and for persons or videos in both parts (mmbench data verify {group.block.task})"
     )
+
+
+def _is_constant(result: Result) -> bool:
+    """Whether a network gives all samples of validation and test the same class, labels or score."""
+    answers = []
+    for split in ("valid", "test"):
+        values = read_outputs(result, split)[CLEAN].prediction
+        if result.family == "multi-label":
+            answers.append(values > 0)
+        else:
+            answers.append(values if values.ndim == 1 else values.argmax(axis=1))
+    both = np.concatenate(answers)
+    return bool(np.isclose(both, both[0], rtol=1e-6, atol=1e-9).all())
 
 
 def _sheet(result: Result, metric: Metric) -> Sheet:

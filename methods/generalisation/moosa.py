@@ -28,6 +28,13 @@ class MOOSAParams(ContrastParams, DeepHeadParams):
     width: int = fixed(
         40, least=2, step=2, source="MMDG-Bench, late fusion; even: an embedding has two halves"
     )
+    extra_width: int = fixed(
+        0,
+        least=0,
+        step=2,
+        source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders; even, too",
+        since="0.1",
+    )
     weight_entropy: float = searched(0.001, low=0.0, high=1.0, source="MMDG-Bench: entropy_min_weight")
     weight_jigsaw: float = searched(1.0, low=0.0, high=3.0, digits=1, source="MMDG-Bench: jigsaw_ratio")
     mask_ratio: float = searched(
@@ -36,7 +43,12 @@ class MOOSAParams(ContrastParams, DeepHeadParams):
     weight_translation: float = fixed(0.1, source="MMDG-Bench")
     weight_contrast: float = fixed(3.0, source="MMDG-Bench")
     weight_apart: float = fixed(0.7, source="MMDG-Bench")
-    pieces: int = fixed(4, least=1, source="MMDG-Bench 3.4: of each embedding; 2 in its sentiment code")
+    pieces: int = fixed(
+        4,
+        least=1,
+        divides="width,extra_width",
+        source="MMDG-Bench 3.4: of each embedding; 2 in its sentiment code",
+    )
     orders: int = fixed(128, least=1, source="MMDG-Bench: permutations that are told apart")
     entropy_temperature: float = fixed(1.0, above=0, source="MMDG-Bench: T")
     temperature: float = fixed(0.1, above=0, source="MMDG-Bench: tau of SupCon")

@@ -25,6 +25,13 @@ class SimMMDGParams(ContrastParams, DeepBranchParams):
     width: int = fixed(
         40, least=2, step=2, source="MMDG-Bench, late fusion; even: an embedding has two halves"
     )
+    extra_width: int = fixed(
+        0,
+        least=0,
+        step=2,
+        source="MMDG-Bench 2.2, sentiment and motor faults: 256, of further encoders; even, too",
+        since="0.1",
+    )
     weight_translation: float = searched(0.1, low=0.0, high=1.0, digits=1, source="MMDG-Bench: alpha_trans")
     weight_apart: float = searched(0.7, low=0.0, high=1.0, digits=1, source="MMDG-Bench: explore_loss_coeff")
     weight_contrast: float = searched(3.0, low=0.0, high=5.0, digits=1, source="MMDG-Bench: alpha_contrast")

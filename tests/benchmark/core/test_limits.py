@@ -11,8 +11,10 @@ from mmbench.benchmark.check.method_ranges import ranges_hold_what_can_work
 from mmbench.benchmark.core.errors import UsageError
 from mmbench.benchmark.core.method_spec import describe
 from mmbench.benchmark.core.registry import Entry, find
+from mmbench.benchmark.planning.data_check import ENCODER_HEADS
+from mmbench.methods.shared.sequence_encoder import HEADS
 
-from ..conftest import Command
+from ..conftest import Call, Command
 
 PLUGIN = """
 from dataclasses import dataclass
@@ -54,6 +56,9 @@ def plugin(folder: Path, field: str) -> Entry:
         ("supcon", {"temperature": 0}, "temperature: 0.0 is out of its range: above 0"),
         ("grud", {"dropout": 1}, "dropout: 1.0 is out of its range: 0 or more, below 1"),
         ("erm", {"width": 0}, "width: 0 is out of its range: 1 or more"),
+        ("moosa", {"pieces": 3}, "pieces: 3 is out of its range: 1 or more, a divisor of width and extra_width; width is 40"),
+        ("moosa", {"extra_width": 6}, "a divisor of width and extra_width; width is 40; extra_width is 6"),
+        ("simmmdg", {"extra_width": 7}, "extra_width: 7 is out of its range: even, 0 or more"),
         ("random_forest", {"trees": -1}, "trees: -1 is out of its range: 1 or more"),
     ],
 )  # fmt: skip
@@ -80,6 +85,19 @@ def test_the_ends_of_a_range_are_taken():
 def test_a_range_that_its_own_method_leaves_is_refused(field: str, message: str, tmp_path: Path):
     with pytest.raises(UsageError, match=re.escape(message)):
         describe(plugin(tmp_path, field))
+
+
+def test_widths_that_the_heads_of_transformers_do_not_divide_are_refused_where_these_read_steps(
+    call: Call, data_root: Path, tmp_path: Path
+):
+    assert ENCODER_HEADS == HEADS
+    asked = ("plan", "--datasets", "toy", "--data-root", data_root, "--store", tmp_path, "--methods")
+    published = ("--protocol", "as-published")
+    code, said = call(*asked, "erm(width=42)", *published)
+    assert code == 2
+    assert "erm(width=42), parameter width: 42 is out of its range: a multiple of 8" in " ".join(said.split())
+    assert call(*asked, "erm(width=42)")[0] == 0  # convolutions read steps, and divide nothing
+    assert call(*asked, "erm(width=48)", *published)[0] == 0
 
 
 def test_a_check_finds_a_range_that_holds_what_cannot_be_built(tmp_path: Path):

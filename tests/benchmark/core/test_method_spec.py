@@ -154,9 +154,12 @@ def test_every_file_of_a_family_is_a_method_and_the_list_shows_the_family(mmbenc
     }
     ended = mmbench("list", "methods")
     assert ended.returncode == 0, ended.stderr
-    families = {
-        line.split()[0]: line.split()[1] for line in ended.stdout.splitlines() if len(line.split()) > 2
-    }
+    families, family = {}, ""
+    for line in ended.stdout.splitlines():
+        if line.startswith("  "):
+            families[line.split()[0]] = family
+        else:
+            family = line.split()[0]
     shown = {name: families[name] for name in ("erm", "ebmc", "dann", "late_concat")}
     assert shown == {
         "erm": "baseline",

@@ -189,6 +189,22 @@ def test_a_plugin_that_cannot_be_imported_is_one_line_with_its_place(tmp_path: P
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("import no_such_package.part", f"install the package that has no_such_package into {sys.prefix}"),
+        ("import numpy.no_such_part", "numpy is installed: look up what its version here has"),
+        ("from numpy import no_such_name", "numpy is installed: look up what its version here has"),
+    ],
+)
+def test_an_import_that_a_plugin_lacks_is_said_with_what_to_do(tmp_path: Path, code: str, advice: str):
+    file = tmp_path / "faulty.py"
+    file.write_text(f'{code}\nMETHODS = {{"faulty": "Faulty"}}\n')
+    with pytest.raises(UsageError) as error:
+        find("method", "faulty", (file,)).load()
+    assert advice in str(error.value)
+
+
 def test_a_class_that_is_no_method_fails_one_check(tmp_path: Path):
     file = tmp_path / "other.py"
     file.write_text('METHODS = {"other": "Other"}\n\n\nclass Other:\n    pass\n')

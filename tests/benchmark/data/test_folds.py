@@ -132,6 +132,25 @@ def test_a_dataset_without_parts_is_refused_without_folds(talks, task, advice):
         load_task(request, {"talks": talks, "others": talks})
 
 
+def test_plan_refuses_what_run_would_refuse(talks, call, tmp_path):
+    root = tmp_path
+    asked = (
+        "--methods",
+        "erm",
+        "--datasets",
+        "talks/0->talks/2",
+        "--data-root",
+        root,
+        "--store",
+        tmp_path / "runs",
+    )
+    for command in ("plan", "run"):
+        code, said = call(command, *asked, "--device", "cpu")
+        assert code == 2
+        assert "talks: the dataset has no parts of its own; leave each domain out:" in " ".join(said.split())
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("rule", "group", "message"),
     [

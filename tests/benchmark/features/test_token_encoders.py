@@ -20,12 +20,12 @@ from mmbench.datasets.batch import Batch, Spec, Tuned
 from mmbench.datasets.encoders.encoder import EncoderError, Media
 from mmbench.datasets.encoders.spec import parse
 from mmbench.datasets.encoders.table import make
-from mmbench.datasets.encoders.token_model import token_model
+from mmbench.datasets.encoders.token_model import digest_of, token_model
 from mmbench.datasets.tokens import Tokens
 from mmbench.methods import NETWORKS
 from mmbench.methods.erm import ERM
 from mmbench.methods.shared.networks import encoders
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ...datasets.encoders.small_models import SAVE, WORDS
 from ..conftest import Call
@@ -103,6 +103,13 @@ def test_a_bert_learns_from_ids_what_features_do_not_say(
     assert spread["0.1"] > 0.5
     assert spread["1.0"] < 1e-4  # nothing is left that could tell two samples apart
 
+    fit = json.loads((jobs["full"] / "fit.json").read_text())
+    assert fit["text_encoder"] == {str(bert): digest_of(f"text:{bert}")}
+    code, said = call("leaderboard", "--store", tmp_path / "full", "--what", "audit", "--format", "csv")
+    assert code == 0, said
+    (audit,) = (tmp_path / "full").glob("leaderboards/audit*.csv")
+    assert pd.read_csv(audit)["text_encoder"].tolist() == [f"{bert.name}: {digest_of(f'text:{bert}')[:16]}"]
+
     weights = load_file(jobs["full"] / "weights.safetensors")
     fresh = make(parse(f"text:{bert}"), CPU).network.module.state_dict()  # type: ignore[attr-defined]
     key = "embeddings.word_embeddings.weight"
@@ -165,6 +172,16 @@ def test_an_interrupted_job_ends_with_the_bytes_of_an_undisturbed_one(
         assert ends[0] == ends[1]
 
 
+def test_a_model_is_known_by_its_content_and_not_by_its_folder(bert: Path, tmp_path: Path) -> None:
+    shutil.copytree(bert, tmp_path / "copy")
+    shutil.copytree(bert, tmp_path / "other")
+    weights = load_file(tmp_path / "other" / "model.safetensors")
+    next(iter(weights.values())).view(-1)[0] += 1
+    save_file(weights, tmp_path / "other" / "model.safetensors")
+    assert digest_of(f"text:{bert}") == digest_of(f"text:{tmp_path / 'copy'}")
+    assert digest_of(f"text:{bert}") != digest_of(f"text:{tmp_path / 'other'}")
+
+
 def test_what_cannot_be_read_is_told_in_one_line(
     call: Call, root: Path, bert: Path, data_root: Path, tmp_path: Path
 ) -> None:
@@ -203,7 +220,7 @@ def test_what_cannot_be_read_is_told_in_one_line(
         )
         modalities = () if "--modalities" in flags else ("--modalities", "text")
         code, said = call(
-            "run", *kept, *modalities, *flags, "--data-root", data_root, "--store", tmp_path / "runs"
+            "plan", *kept, *modalities, *flags, "--data-root", data_root, "--store", tmp_path / "runs"
         )
         assert code != 0, words
         assert words in " ".join(said.split()), (words, said)

@@ -54,7 +54,9 @@ def test_the_kinds_of_what_is_to_come_count_and_not_their_number():
 
 def test_a_machine_that_is_slower_than_before_is_noticed():
     ended = [(A, 30.0)] * 4
-    assert left_of(ended, [B], 120.0, {A: [10.0], B: [20.0]}) == pytest.approx(20 * 140 / 60)
+    assert left_of(ended, [B], 120.0, {A: [10.0], B: [20.0]}) == pytest.approx(
+        20 * (120 + 6 * 20) / (40 + 6 * 20)
+    )
     assert left_of(ended, [A], 120.0, {A: [10.0]}) == pytest.approx(30)
 
 
@@ -67,8 +69,8 @@ def test_other_work_lengthens_what_is_to_come_as_it_lengthens_this_run_and_not_t
     ended, before = [(A, Spent(30.0, 10.0))] * 94, {B: [Spent(200.0, 20.0)]}
     left = seconds_left(ended, [B], 30.0 * 94, before)
     assert left == pytest.approx(
-        20 * (94 * 30 + 3 * 200) / (94 * 10 + 3 * 20)
-    )  # as of three jobs to come from then
+        20 * (94 * 30 + 6 * 200) / (94 * 10 + 6 * 20)
+    )  # as of six jobs to come from then
     assert seconds_left(ended, [B], 30.0 * 94, {B: [Spent(200.0)]}) == pytest.approx(200)  # not measured then
 
 
@@ -105,11 +107,7 @@ def factors_of(run: str) -> list[float]:
 
 
 def test_after_a_tenth_of_recorded_runs_the_estimate_is_within_a_factor_of_one_and_a_half():
-    found = {run: max(factors_of(run)) for run in RUNS}
-    # After a tenth of this one, other work that had filled the machine ended: 2.6 seconds passed for one of processor time
-    # until then, and 1.9 from then on.
-    assert found.pop("trusted 2") < 1.6
-    assert max(found.values()) < 1.5
+    assert max(max(factors_of(run)) for run in RUNS) < 1.5
 
 
 def factors_without_processor(run: str, seed: int) -> tuple[float, float]:
@@ -132,7 +130,7 @@ def test_without_processor_time_the_estimate_is_mostly_within_that_factor():
     pairs = [factors_without_processor(run, seed) for run in WITHOUT_PROCESSOR for seed in range(3)]
     found, plain = zip(*pairs, strict=True)
     assert statistics.median(found) < 1.5
-    assert max(found) < 2  # from a seed that other work lengthened by a factor of 1.7: see below
+    assert max(found) < 1.75  # from a seed that other work lengthened by a factor of 1.7: see below
     assert min(plain) > 5
 
 

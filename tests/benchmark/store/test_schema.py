@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,21 +54,24 @@ def test_further_outputs_of_the_earlier_schema_stay(store: Path):
     assert {row["hole"] for row in scores if row["condition"] == "ood-other/knn"} == {""}
 
 
-def test_a_job_of_another_schema_is_set_aside_by_the_command_that_is_said(
+def test_jobs_of_another_schema_are_set_aside_by_the_command_that_is_said(
     store: Path, call: Call, tmp_path: Path
 ) -> None:
     store = store.rename(tmp_path / "of two words")
-    file = sorted(store.glob("jobs/*/job.json"))[0]
+    file, other = sorted(store.glob("jobs/*/job.json"))[:2]
     values = json.loads(file.read_text())
     file.write_text(json.dumps({**values, "schema": 99, "later": 1}))
     for name in ("status", "leaderboard"):
         code, said = call(name, "--store", store)
         assert code == 1
-        assert "to set it aside: mkdir -p" in " ".join(said.split())
+        assert f"mmbench forget --other-versions --store '{store}'" in " ".join(said.split())
         assert "erm" in said  # the other job is there
-    command = call("status", "--store", store)[1].partition("to set it aside: ")[2].splitlines()[0]
-    subprocess.run(command, shell=True, check=True)
+    other.write_text(other.read_text().replace('"schema": 1', '"schema": 99'))
+    code, said = call("status", "--store", store)
+    assert (code, said.count("another version"), "2 jobs were written by" in said) == (1, 1, True)
+    command = shlex.split(said.partition("out of the way: ")[2].splitlines()[0])
+    assert call(*command[1:]) == (0, f"2 jobs moved to {store / 'set-aside'}\n")
     assert (store / "set-aside" / file.parent.name / "job.json").exists()
     code, said = call("status", "--store", store)
-    assert (code, "1 job " in said, "set it aside" in said) == (0, True, False)
-    assert call("leaderboard", "--store", store)[0] == 0
+    assert (code, "another version" in said) == (0, False)
+    assert "nothing to forget" in call(*command[1:])[1]

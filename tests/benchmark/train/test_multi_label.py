@@ -15,6 +15,7 @@ from mmbench.benchmark.planning.experiment import Experiment
 from mmbench.benchmark.planning.job_matrix import jobs_of
 from mmbench.benchmark.report.results import results
 from mmbench.benchmark.train.network import load_network
+from mmbench.benchmark.train.new_samples import predict
 from mmbench.benchmark.train.validate import validate
 from mmbench.datasets.dataset import SPLITS, DataError, Samples, Target
 from mmbench.datasets.layout.open_layout import locate_open
@@ -22,6 +23,7 @@ from mmbench.datasets.layout.write import write_open_layout
 from mmbench.datasets.locate import locate
 from mmbench.leaderboards.metrics.registry import METRICS
 from mmbench.leaderboards.tables.accuracy import accuracy, missing
+from mmbench.leaderboards.tables.by_label import by_label
 from mmbench.leaderboards.tables.results import read_outputs
 from mmbench.leaderboards.tables.robustness import robustness
 from mmbench.leaderboards.tables.trust import calibration, misclassification
@@ -137,6 +139,17 @@ def test_each_modality_tells_its_own_label_and_no_other(store: Path):
     assert plot[1] > 0.9 > 0.8 > plot[0]  # without the plot, comedies are known and dramas are not
     assert poster[0] > 0.9
     assert poster[1] < clean[1] - 0.1
+
+
+def test_labels_have_scores_and_probabilities_of_their_own(root: Path, store: Path):
+    frame = by_label(results(store), draws=20).set_index(["method", "label"])
+    assert set(frame.index.get_level_values("label")) == set(LABELS)
+    assert (frame.loc["erm(layers=1)"]["f1"] > 0.9).all()
+    (job,) = store.glob("jobs/films-erm-*")
+    found = predict(job.name, root / "films", store, part="test")
+    assert list(found) == ["sample_id", "labels", "p_drama", "p_comedy", "modalities"]
+    both = (found["p_drama"] >= 0.5) & (found["p_comedy"] >= 0.5)
+    assert set(found.loc[both, "labels"]) == {"drama+comedy"}
 
 
 def test_the_tables_have_every_metric_with_its_interval(store: Path):

@@ -134,7 +134,7 @@ def test_what_lacks_under_many_conditions_is_said_once(three):
     lines = [line for line in holes(missing([three[0], *lacking], ["mae"])) if "these" in line]
     assert len(lines) == 1
     assert "mae, no text; mae, no audio" in lines[0]
-    assert "seed 1: no predictions under these; seed 2: no predictions under these" in lines[0]
+    assert "seed 1, seed 2: no predictions under these" in lines[0]
     assert "missing:" not in lines[0]
 
 

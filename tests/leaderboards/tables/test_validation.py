@@ -56,6 +56,20 @@ def test_a_validation_that_training_knows_is_named(seeds: int) -> None:
         assert word in said
 
 
+def test_networks_that_answer_the_same_for_all_samples_know_none() -> None:
+    frame = classified(0.9, 0.9, 0)
+    rare = frame["target"] * np.where(frame["split"] == "valid", (frame.index % 10 == 1), 1)
+    constant = frame.assign(
+        target=rare, logit_0=1.0, logit_1=-1.0
+    )  # right in 0.9 of validation, 0.5 of the test
+    assert warning(row([constant, constant])) == ""
+    one = constant.assign(logit_0=np.where(frame.index == 0, -2.0, 1.0))
+    assert "accuracy" in warning(row([constant, one]))  # the second network answers two classes
+    scores = regressed(0.1, 0.1, 0).assign(score=0.5)
+    scores["target"] *= np.where(scores["split"] == "valid", 0.1, 1.0)
+    assert warning(row([scores], "regression")) == ""
+
+
 def test_errors_count_downwards() -> None:
     assert "mae" in warning(row([regressed(0.2, 1.0, seed) for seed in range(3)], "regression"))
     assert warning(row([regressed(1.0, 0.2, seed) for seed in range(3)], "regression")) == ""
