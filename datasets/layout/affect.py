@@ -67,6 +67,7 @@ def read_affect(name: str, description: Description, vectors: Collection[str] = 
         )
     loader = Loader(name, description)
     keys = [f"conversation/{key}" for key in CONVERSATION_KEYS]
+    keys = [key for key in keys if key in description.optional]  # who speaks may not be stated
     places = {key: loader.read(description.optional[key]) for key in keys}
     targets = loader.targets(description.label)
     said = []
