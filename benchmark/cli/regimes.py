@@ -51,7 +51,8 @@ def run_command(
         str,
         typer.Option(
             "--observe",
-            help="Which modalities, and how: text=vader,audio=energy; by default all as the data allow.",
+            help="Which modalities, and how: text=vader,audio=energy; by default all as the data allow. text=ridge:DATASET is "
+            "valence by a regression of the scores of another dataset that was encoded alike.",
         ),
     ] = "",
     folds: Annotated[
@@ -72,6 +73,8 @@ def run_command(
     mmbench regimes run --datasets iemocap --observe text=vader
 
     mmbench regimes run --datasets iemocap --segmenters "sticky-hdp-hmm,hdp-hmm,constant" --seeds 0-2 --workers 2
+
+    mmbench regimes run --datasets iemocap --observe english=ridge:texts-mosi
 
     mmbench regimes run --datasets iemocap --segmenters "sticky-hdp-hmm(factorization=joint,sweeps=100)" --folds 0
     """
@@ -94,6 +97,8 @@ def run_command(
             store,
             files,
         )
+    for said in planned.regressions:
+        out.print(said, markup=False, highlight=False, soft_wrap=True)
     total, todo = len(planned.jobs), len(planned.remaining)
     out.print(f"{counted(total, 'job')}: {total - todo} done, {todo} to do", highlight=False)
     failures = 0
@@ -218,7 +223,7 @@ def leaderboard_command(
     from ...leaderboards.tables.regimes import COLUMNS, KEYS, regimes_table
     from ..core.errors import nearest
     from ..report.console import console, print_faults, print_table
-    from ..segmentation.results import records, results_and_holes
+    from ..segmentation.results import records, regressions_of, results_and_holes
     from ..store.names import inside
 
     shown = as_list(metrics) or None
@@ -233,11 +238,12 @@ def leaderboard_command(
     folder = out or inside(store / "leaderboards")
     printer = console()
     print_table(printer, "Regimes", regimes_wide(frame, shown), (*KEYS, "segmenter", "n"))
-    for note in regimes_notes(frame):
+    notes = regressions_of(found)
+    for note in [*notes, *regimes_notes(frame)]:
         printer.print(f"- {note}", markup=False, highlight=False, soft_wrap=True)
     for file, text in (
         (folder / file_name(frame, "regimes", ".csv"), frame.to_csv(index=False)),
-        (folder / file_name(frame, "regimes", ".md"), regimes_markdown(frame, shown)),
+        (folder / file_name(frame, "regimes", ".md"), regimes_markdown(frame, shown, notes)),
     ):
         printer.print(f"wrote {write_text(file, text)}", markup=False, highlight=False, soft_wrap=True)
     print_faults(printer, faults)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,9 +166,27 @@ def encode_dataset(
             synthetic=media_set.synthetic,
             media=origin.to_dict(),
             beside={split: content_arrays(keys, one.sample_id.tolist()) for split, one in splits.items()},
+            transcripts=_transcripts(clips, encoders, splits),
             overwrite=True,
         )
     return outcome
+
+
+def _transcripts(
+    clips: Sequence[Clip], encoders: Mapping[str, tuple[str, Encoder]], splits: Iterable[str]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Split -> modality -> the texts of its clips, from which regimes of conversations can be read, too; empty where the clips are
+    no conversations, or no modality is of text."""
+    names = [modality for modality, (_, encoder) in encoders.items() if isinstance(encoder.view, TextView)]
+    if not names or any(clip.turn is None for clip in clips):
+        return {}
+    return {
+        split: {
+            modality: np.array([str(clip.media.get(modality, "")) for clip in clips if clip.split == split])
+            for modality in names
+        }
+        for split in splits
+    }
 
 
 @contextmanager

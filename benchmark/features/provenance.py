@@ -22,7 +22,7 @@ from ...datasets.media.clip import MediaSet, Piece
 from ..core.errors import UsageError
 
 #: Version of what is written into a dataset; with another number, datasets are written anew.
-WRITTEN = 2
+WRITTEN = 3
 #: The folder of the code that decodes and encodes.
 DATASETS = Path(__file__).parents[2] / "datasets"
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...datasets.conversations import in_order
-from ...regimes.observe import NEEDS, OBSERVERS
+from ...regimes.observe import NEEDS, OBSERVERS, RIDGE
 from ...regimes.segmenter import DIMENSIONS, Conversation, SegmenterError
 from ..core.errors import UsageError, nearest
 from ..core.locate import locate
+from .regression import Regression, valence_by_ridge
 
 if TYPE_CHECKING:
     from ...datasets.layout.affect import Affect
@@ -38,6 +39,7 @@ class Corpus:
         labels: one [steps] of class indices a conversation; None where the label is no class.
         classes: the names of the classes.
         fingerprint: SHA-256 (hex) of all that segmenters and metrics read.
+        regressions: modality -> what is said of the regression that it was observed by, where it was.
     """
 
     dataset: str
@@ -48,6 +50,7 @@ class Corpus:
     labels: tuple[np.ndarray, ...] | None
     classes: tuple[str, ...]
     fingerprint: str
+    regressions: Mapping[str, Regression] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -56,7 +59,7 @@ class Corpus:
 
 
 def parse_observe(text: str) -> dict[str, str]:
-    """Reads ``text=vader,audio=energy``.
+    """Reads ``text=vader,audio=energy``, or ``text=ridge:mosi``.
 
     Raises:
         UsageError: an item is not so, or its observer is unknown.
@@ -66,9 +69,15 @@ def parse_observe(text: str) -> dict[str, str]:
         modality, equals, observer = (part.strip() for part in item.partition("="))
         if not equals or not modality or modality in found:
             raise UsageError(f"--observe {text!r}: write each modality once, as in text=vader,audio=energy")
-        if observer not in OBSERVERS:
+        kind, _, scored = observer.partition(":")
+        if kind == RIDGE:
+            if not scored:
+                raise UsageError(
+                    f"--observe {item}: name the dataset whose scores it is fitted to: {modality}={RIDGE}:mosi"
+                )
+        elif observer not in OBSERVERS:
             raise UsageError(
-                f"--observe {item}: unknown observer {observer!r}: {nearest(observer, OBSERVERS)}"
+                f"--observe {item}: unknown observer {observer!r}: {nearest(observer, [*OBSERVERS, RIDGE])}"
             )
         found[modality] = observer
     return found
@@ -99,9 +108,23 @@ def read_corpus(
             f"dataset {dataset} is not in the open layout: regimes are read from the entries conversation and regimes of "
             f"a dataset.yaml"
         )
-    read = read_affect(located.name, located.description)
+    scored = {m: observer.partition(":")[2] for m, observer in observe.items() if ":" in observer}
+    for modality in scored:
+        if modality not in located.modalities:
+            raise UsageError(
+                f"--observe {modality}={observe[modality]}: dataset {dataset} has no such modality: "
+                f"{nearest(modality, located.modalities)}"
+            )
+    read = read_affect(located.name, located.description, list(scored))
     chosen = dict(observe) or {m: _first_observer(set(read.arrays[m])) for m in read.arrays}
-    arrays = {m: _observe(read, m, observer, dataset) for m, observer in chosen.items()}
+    arrays, regressions = {}, {}
+    for modality, observer in chosen.items():
+        if modality in scored:
+            arrays[modality], regressions[modality] = valence_by_ridge(
+                located, modality, read.arrays[modality]["vector"], scored[modality], root, plugins
+            )
+        else:
+            arrays[modality] = _observe(read, modality, observer, dataset)
     columns = np.stack(list(arrays.values()), axis=1)
     if not np.isfinite(columns).any():
         raise UsageError(
@@ -130,6 +153,7 @@ def read_corpus(
         truth,
         classes,
         _fingerprint(found, truth, classes),
+        regressions,
     )
 
 

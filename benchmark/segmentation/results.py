@@ -15,6 +15,7 @@ import pandas as pd
 
 from ...leaderboards.labels import REAL, SYNTHETIC
 from ...leaderboards.tables.regimes import RegimeResult
+from ...regimes.observe import RIDGE
 from ..core.errors import UsageError, nearest
 from ..core.job import canonical_json
 from ..core.strings import counted
@@ -22,6 +23,7 @@ from ..store.locks import holder
 from ..store.move_aside import move_aside
 from ..store.names import StoreError
 from .job import RegimeJob
+from .regression import Regression
 from .store import RegimeFolder, folders
 
 
@@ -218,6 +220,22 @@ def result_of(record: RegimeRecord, row: str = "") -> RegimeResult:
         rhat=_number(fit["rhat"]),
         seconds=_number(fit["processor_seconds"]),
     )
+
+
+def regressions_of(found: Collection[RegimeRecord]) -> list[str]:
+    """A line for each regression that the valence of finished jobs is from; none of a job whose files cannot be read."""
+    said = []
+    for record in found:
+        if record.state == "done" and f"{RIDGE}:" in record.job.observe:
+            try:
+                stated = record.folder.read_object("fit.json")["regressions"]
+                said += [
+                    f"{record.job.dataset}, {modality}: {Regression(**one)}"
+                    for modality, one in stated.items()
+                ]
+            except (StoreError, KeyError, TypeError, ValueError):  # told by results_and_holes
+                continue
+    return list(dict.fromkeys(said))
 
 
 def results_and_holes(

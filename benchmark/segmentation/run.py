@@ -36,6 +36,16 @@ class RegimeRun:
         return RegimeFolder(self.store, job.id)
 
     @property
+    def regressions(self) -> list[str]:
+        """A line for each regression that valence is from."""
+        said = [
+            f"{corpus.dataset}, {modality}: {one}"
+            for _, corpus in self.jobs
+            for modality, one in corpus.regressions.items()
+        ]
+        return list(dict.fromkeys(said))
+
+    @property
     def remaining(self) -> list[tuple[RegimeJob, Corpus]]:
         """Those that are not done."""
         return [(job, corpus) for job, corpus in self.jobs if not self.folder(job).is_done()]

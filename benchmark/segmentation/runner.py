@@ -7,6 +7,7 @@ import io
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ def run_job(job: RegimeJob, corpus: Corpus, plugins: tuple[Path, ...] = ()) -> d
         "no_held_out": reason,
         "processor_seconds": processor,
         "about": found.about,
+        "regressions": {modality: asdict(one) for modality, one in corpus.regressions.items()},
         "trace": {name: _thinned(values) for name, values in found.trace.items()},
     }
     environment = {

@@ -7,7 +7,7 @@
                         factors; text.valence, ... what was observed, standardised
     held_out.parquet    a row a conversation: steps at which anything was observed, log-likelihood where it was left out; and the
                         agreement with a fit without its first step
-    fit.json            sweeps, R-hat, traces, facts
+    fit.json            sweeps, R-hat, traces, facts; of each regression that valence is from, its data and its error
     environment.json    versions, machine and seconds
     done.json           written last: size and SHA-256 of all of them
     failed.json         the reason, where it failed

@@ -29,6 +29,7 @@ def write_open_layout(
     encoders: Mapping[str, str] | None = None,
     media: Mapping[str, Any] | None = None,
     beside: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    transcripts: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Writes samples as ``train.npz``, ``valid.npz``, ``test.npz`` and ``dataset.yaml``; loading the folder
@@ -47,6 +48,8 @@ def write_open_layout(
         encoders: modality -> the encoder of its features.
         media: the description's block of that name, for features that were made of raw media.
         beside: split -> name -> a further array.
+        transcripts: split -> modality -> [samples] of text, from which the regimes of conversations are read. They lie in files
+            of their own, so that the fingerprint of what networks read does not depend on them.
         overwrite: whether to replace a dataset that is there.
 
     Returns:
@@ -96,6 +99,7 @@ def write_open_layout(
         **({"group": "group"} if grouped else {}),
         **({"split": UNDIVIDED} if undivided else {}),
         **({"conversation": {key: f"conversation.{key}" for key in KEYS}} if in_conversations else {}),
+        **({"regimes": _regimes(transcripts, undivided)} if transcripts else {}),
         **({"indices": True} if _has_numeric_names(target) else {}),
         **({"media": dict(media)} if media else {}),
     }
@@ -121,8 +125,22 @@ def write_open_layout(
                 arrays |= {f"conversation.{key}": part for key, part in zip(KEYS, parts, strict=True)}
             arrays |= beside[split] if beside else {}
             files.append(write_atomic(folder / file, partial(_save, arrays)))
+            if transcripts:
+                texts = folder / _texts_file(split, undivided)
+                files.append(write_atomic(texts, partial(_save, transcripts[split])))
         text = plain_yaml_text(content).encode()
         return [write_atomic(description, text), *files]
+
+
+def _regimes(transcripts: Mapping[str, Mapping[str, np.ndarray]], undivided: bool) -> dict[str, Any]:
+    """The entry of that name."""
+    names = {split: _texts_file(split, undivided) for split in transcripts}
+    file = names["train"] if undivided else names
+    return {m: {"transcript": {"array": m, "file": file}} for m in transcripts["train"]}
+
+
+def _texts_file(split: str, undivided: bool) -> str:
+    return "transcripts.npz" if undivided else f"transcripts-{split}.npz"
 
 
 def _has_numeric_names(target: Target) -> bool:

@@ -31,11 +31,15 @@ SETS = sorted(path.stem for path in HERE.glob("*.yaml"))
 MARKDOWN = ("accuracy", "targets", "missing", "robustness", "mechanism", "misd", "calibration", "cost")
 NUMBERS = ("summary", "accuracy", "targets", "mechanism")
 #: Set -> the metrics that its field reports, the first of which leads, where they are not those that lead by themselves.
-METRICS = {"physionet": ("auroc_ovr", "auprc_ovr"), "iemocap": ("accuracy", "f1_weighted")}
+METRICS = {
+    "physionet": ("auroc_ovr", "auprc_ovr"),
+    "completion": ("auroc_ovr", "auprc_ovr"),
+    "iemocap": ("accuracy", "f1_weighted"),
+}
 #: Sets of transcripts, and the languages that are encoded.
 ENCODED = {"texts": ("english", "chinese"), "iemocap": ("english",)}
 #: Sets whose stored predictions are those on complete test data alone: all would take more than the rest together.
-CLEAN_ONLY = ("handwritten", "texts", "dsads", "sensors", "physionet", "iemocap")
+CLEAN_ONLY = ("handwritten", "texts", "dsads", "sensors", "physionet", "completion", "iemocap")
 #: The largest file of predictions that is kept, in bytes.
 LARGEST = 3_000_000
 #: The encoder of transcripts: all-MiniLM-L6-v2 on the hub, or a folder with it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -71,11 +72,17 @@ def regimes_notes(frame: pd.DataFrame) -> list[str]:
     return notes
 
 
-def regimes_markdown(frame: pd.DataFrame, metrics: list[str] | None = None) -> str:
-    """The table and its notes as Markdown."""
+def regimes_markdown(frame: pd.DataFrame, metrics: list[str] | None = None, notes: Sequence[str] = ()) -> str:
+    """The table and its notes as Markdown.
+
+    Args:
+        frame: what ``regimes_table`` gave.
+        metrics: the columns; None for all.
+        notes: what is to be said first.
+    """
     table = regimes_wide(frame, metrics)
     lines = ["| " + " | ".join(table) + " |", "|" + " --- |" * table.shape[1]]
     for _, row in table.iterrows():
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |")
-    lines += ["", *(f"- {note}" for note in regimes_notes(frame))]
+    lines += ["", *(f"- {note}" for note in [*notes, *regimes_notes(frame)])]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from mmbench.datasets.dataset import SPLITS
+from mmbench.datasets.layout.affect import read_affect
 from mmbench.datasets.layout.open_layout import locate_open
 
 from ..conftest import Call
@@ -76,6 +77,9 @@ def test_iemocap_in_two_languages_by_whole_conversations_and_sessions(call: Call
         assert samples.group is not None
         assert samples.group.tolist() == rows["session"].astype(str).tolist()
         assert not np.array_equal(samples.features["english"], samples.features["chinese"])
+
+    said = read_affect(located.name, located.description).arrays  # regimes read the same words
+    assert said["english"]["transcript"].tolist() == by_id.loc[splits["train"].sample_id, "english"].tolist()
 
     methods = "logistic,erm(width=8,layers=1),bc_lstm(width=8,layers=1,hidden=8)"
     left_out = ("--folds", "leave-one-out")

@@ -9,6 +9,8 @@ import pytest
 from mmbench.datasets.dataset import DataError
 from mmbench.datasets.layout.affect import read_affect
 from mmbench.datasets.layout.open_layout import locate_open
+from mmbench.datasets.layout.write import write_open_layout
+from mmbench.datasets.samples import take_rows
 
 YAML = """
 file: talks.npz
@@ -89,3 +91,21 @@ def test_without_conversations_there_are_no_regimes(tmp_path: Path):
     file.write_text(file.read_text().replace("conversation:", "# conversation:"))
     with pytest.raises(DataError, match="conversation: missing"):
         read_affect("talks", locate_open(file).description)
+
+
+def test_transcripts_are_written_beside_what_networks_read(tmp_path: Path):
+    """With parts and without: each utterance keeps its text, and the fingerprint does not depend on them."""
+    located = locate_open(write(tmp_path))
+    whole = located.load()["train"]
+    texts = np.array(["good", "bad", "", "fine", "so"])
+    halves = {"train": [0, 1, 2], "test": [3, 4]}
+    for name, rows in (("undivided", {"train": [0, 1, 2, 3, 4]}), ("divided", halves)):
+        splits = {split: take_rows(whole, np.array(chosen)) for split, chosen in rows.items()}
+        said = {split: {"text": texts[chosen]} for split, chosen in rows.items()}
+        write_open_layout(tmp_path / name, splits, located.target, transcripts=said)
+        write_open_layout(tmp_path / f"{name}-without", splits, located.target)
+        found, without = (locate_open(tmp_path / one / "dataset.yaml") for one in (name, f"{name}-without"))
+        assert found.fingerprint() == without.fingerprint()
+        read = read_affect(found.name, found.description)
+        assert read.arrays["text"]["transcript"].tolist() == texts.tolist()
+        assert read.utterances.conversation.tolist() == ["b", "b", "a", "a", "a"]
