@@ -81,7 +81,7 @@ def reliability_surface(frame: pd.DataFrame, look: Look = NATURAL) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    surfaces: list[tuple[str, np.ndarray, dict[str, Any]]] = []
+    surfaces: list[tuple[tuple[str, ...], np.ndarray, dict[str, Any]]] = []
     tested = VOLUME in set(frame["condition"])
     for keys, rows in _groups(frame).items() if tested else ():
         volume = rows.get(VOLUME)
@@ -89,9 +89,7 @@ def reliability_surface(frame: pd.DataFrame, look: Look = NATURAL) -> Figure:
             continue
         scale = _scale(volume)
         heights = [[scale * rows[reliability_point(x, y)]["mean"] for x in GRID] for y in GRID]
-        surfaces.append(
-            (f"{keys[-1]}\n{', '.join(keys[:2])}\n{', '.join(keys[2:-1])}", np.array(heights), volume)
-        )
+        surfaces.append(((task_label(keys[0]), *keys[1:]), np.array(heights), volume))
     if not surfaces:
         raise ValueError("the reliability grid was not tested: run with --corruptions reliability")
     across = min(3, len(surfaces))
@@ -105,16 +103,18 @@ def reliability_surface(frame: pd.DataFrame, look: Look = NATURAL) -> Figure:
     high = max(float(heights.max()) for _, heights, _ in surfaces)
     levels = MaxNLocator(8).tick_values(low, high)
     image = None
-    for axis, (name, heights, volume) in zip(axes, surfaces, strict=False):
+    shared, names = _shared_names([keys for keys, _, _ in surfaces])
+    for number, (axis, name, (_, heights, volume)) in enumerate(zip(axes, names, surfaces, strict=False)):
         image = axis.imshow(heights, origin="lower", extent=(-0.05, 0.95, -0.05, 0.95), vmin=low, vmax=high)
         # The same levels everywhere: with its own, a flat surface would show nothing but its noise.
         within = [level for level in levels if heights.min() < level < heights.max()]
         if within:
             lines = axis.contour(GRID, GRID, heights, levels=within, colors="white", linewidths=0.7)
             axis.clabel(lines, fontsize=7)
-        axis.set_title(f"{name}\nvolume {_scale(volume) * volume['mean']:.3g}", fontsize=8)
+        axis.set_title(f"{name}\nvolume {_scale(volume) * volume['mean']:#.3g}", fontsize=8)
         axis.set_xlabel("noise, in deviations", fontsize=8)
-        axis.set_ylabel("missing rate of frames", fontsize=8)
+        if number % across == 0:
+            axis.set_ylabel("missing rate of frames", fontsize=8)
         axis.tick_params(labelsize=7)
     for axis in axes[len(surfaces) :]:
         axis.set_visible(False)
@@ -122,8 +122,28 @@ def reliability_surface(frame: pd.DataFrame, look: Look = NATURAL) -> Figure:
         figure.colorbar(image, ax=axes, label=_label(surfaces[0][2]), shrink=0.8)
     # A surface is of means: it shows no interval.
     shown = frame.loc[frame["condition"] == VOLUME].assign(interval="none")
-    figure.suptitle(title(shown, "Reliability surface"), fontsize=10)
+    figure.suptitle("\n".join([title(shown, "Reliability surface"), *shared]), fontsize=10)
     return figure
+
+
+def _shared_names(groups: Sequence[tuple[str, ...]]) -> tuple[list[str], list[str]]:
+    """What panels have in common, to be said once, and what is said of each.
+
+    Args:
+        groups: of each panel: the values of ``KEYS``, then its method.
+
+    Returns:
+        A line for the title of the picture, where there is one; the name of each panel. Data that all share are left out: the
+        title has them.
+    """
+    same = [place for place in range(len(KEYS)) if len({group[place] for group in groups}) == 1]
+    words = "; ".join(groups[0][place] for place in same if KEYS[place] != "data")
+    own = [[group[place] for place in range(len(KEYS)) if place not in same] for group in groups]
+    names = [
+        "\n".join([group[-1], *([", ".join(those)] if those else [])])
+        for group, those in zip(groups, own, strict=True)
+    ]
+    return [words] if words else [], names
 
 
 # A picture a block: the panels of several would not fit on a page.

@@ -224,9 +224,10 @@ def _section(
     lines.append(
         f'<div class="tools script" hidden></div>\n<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}-title">'
     )
-    lines.append(
-        f'<table data-table="{name}"><caption><span>{escape(text + (". " + shared if shared else ""))}</span></caption>'
-    )
+    caption = text + (". " + shared if shared else "")
+    # The heading names the table: a caption that repeats it says nothing.
+    said = f"<caption><span>{escape(caption)}</span></caption>" if caption != table.subject else ""
+    lines.append(f'<table data-table="{name}" aria-labelledby="{name}-title">{said}')
     lines.append(_table(views[0], most))
     lines.append("</table></div>")
     if most is not None and len(views[0].rows) > most:

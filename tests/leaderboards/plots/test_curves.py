@@ -66,6 +66,17 @@ def test_the_surface_has_noise_along_x_and_its_volume_in_the_title() -> None:
     assert heights[0, 9] == pytest.approx(9.0)  # row 0: nothing missing, column 9: noise 0.9
     assert heights[9, 0] == pytest.approx(0.9)
     assert "volume 4.95" in figure.axes[0].get_title()  # 4.5 + 0.45
+    flat = table(dict.fromkeys(SURFACE, 8.0))
+    flat["task"] = "another"
+    both = reliability_surface(pd.concat([table(SURFACE), flat]))
+    task, modalities, protocol = (
+        str(table(SURFACE)[name].iloc[0]) for name in ("task", "modalities", "protocol")
+    )
+    assert both.get_suptitle().splitlines()[1:] == [f"{modalities}; {protocol}"]  # once
+    titles = [axis.get_title().splitlines()[1:] for axis in both.axes if axis.get_title()]
+    assert titles[0] == [task, "volume 4.95"]
+    assert titles[-1] == ["another", "volume 9.00"]  # the other method is 1 above
+    assert [axis.get_ylabel() for axis in both.axes[:2]] == ["missing rate of frames", ""]
 
 
 def write_robustness_pictures(
