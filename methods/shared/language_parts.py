@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ def add_adapters(
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=names)  # type: ignore[arg-type]
     inject_adapter_in_model(config, module)
     for name, parameter in module.named_parameters():
+        if "lora_" in name:  # a step of 2e-4 is lost in the rounding of bfloat16
+            parameter.data = parameter.data.float()
         parameter.requires_grad_("lora_" in name)
 
 
@@ -127,6 +130,11 @@ class Backbone:
         accepted = inspect.signature(module.base_model.forward).parameters
         # a model that places sound and frames counts positions itself
         self._counts = "position_ids" in accepted and "video_grid_thw" not in accepted
+        # as it is called from transformers 5.20 on, and before
+        self._cache = next((name for name in ("cache", "past_key_values") if name in accepted), "")
+        # how it takes the keys and values of a prompt that it has read; the name depends on the library's version
+        names = [name for name in ("cache", "past_key_values") if name in accepted]
+        self._cache = names[0] if names and self._counts else None
 
     def pooled(
         self, rows: Sequence[Sequence[int]], media: Mapping[str, Tensor], pool: Literal["last", "mean"]
@@ -174,6 +182,105 @@ class Backbone:
         told = logits.gather(2, ids.to(hidden.device).gather(1, place)[..., None]).squeeze(2)
         return told.where(asked, 0).sum(dim=1), lengths.float()
 
+    def grid_scores(
+        self, rows: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], media: Mapping[str, Tensor]
+    ) -> Tensor:
+        """The log-probability of each of some answers after each prompt, [row, answer] float32; for inference.
+
+        A prompt is read once and its keys and values are kept, where the model takes them.
+
+        Args:
+            rows: ids of the prompts.
+            answers: ids of the answers, at least one each.
+            media: further arguments of the model.
+        """
+        if self._cache is None:
+            scored = [self.answer_scores(rows, [answer] * len(rows), media)[0] for answer in answers]
+            return torch.stack(scored, dim=1)
+        (module,) = self._held
+        ids, mask = self._padded(rows)
+        read = module.base_model(
+            input_ids=ids, attention_mask=mask.long(), position_ids=positions(mask), use_cache=True, **media
+        )
+        last = read.last_hidden_state[torch.arange(len(ids), device=ids.device), last_positions(mask)]
+        begins = self._head()(last).float().log_softmax(dim=-1)
+        scores = []
+        for answer in answers:
+            score = begins[:, answer[0]]
+            if len(answer) > 1:
+                given = torch.tensor(answer, device=ids.device).expand(len(ids), -1)
+                hidden = self._go_on(given[:, :-1], mask, getattr(read, self._cache))
+                logits = self._head()(hidden).float().log_softmax(dim=-1)
+                score = score + logits.gather(2, given[:, 1:, None]).sum(dim=(1, 2))
+            scores.append(score)
+        return torch.stack(scores, dim=1)
+
+    def _go_on(self, ids: Tensor, before: Tensor, cache: Any) -> Tensor:
+        """Hidden states [row, position, width] of ids that follow prompts.
+
+        Args:
+            ids: [row, position] int64.
+            before: the mask of the prompts, [row, position of the prompt].
+            cache: their keys and values, which stay as they are.
+        """
+        (module,) = self._held
+        assert self._cache is not None
+        mask = torch.cat([before, torch.ones_like(ids, dtype=torch.bool)], dim=1)
+        read = module.base_model(
+            input_ids=ids,
+            attention_mask=mask.long(),
+            position_ids=positions(mask)[:, before.shape[1] :],
+            use_cache=True,
+            **{self._cache: copy.deepcopy(cache)},  # the model adds to it
+        )
+        return read.last_hidden_state
+
+    def scores_of_all(
+        self,
+        rows: Sequence[Sequence[int]],
+        answers: Sequence[Sequence[int]],
+        media: Mapping[str, Tensor],
+    ) -> Tensor:
+        """The log-probability of every answer after every prompt, [row, answer] float32.
+
+        A model of text alone reads each prompt once, and the answers after what it holds of it.
+
+        Args:
+            rows: ids of the prompts.
+            answers: ids of the answers, at least one each.
+            media: further arguments of the model.
+        """
+        if media or not self._counts or not self._cache:
+            return torch.stack([self.answer_scores(rows, [one] * len(rows), media)[0] for one in answers], 1)
+        (module,) = self._held
+        with import_guard("transformers", "a language model"):
+            from transformers import DynamicCache
+        ids, mask = self._padded(rows)
+        held = DynamicCache(config=module.config)
+
+        def told(ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
+            """Log-probabilities [row, position, token] after each of the last positions of a mask."""
+            placed = positions(mask)[:, -ids.shape[1] :]
+            given = {"attention_mask": mask.long(), "position_ids": placed, self._cache: cache}
+            states = module.base_model(input_ids=ids, use_cache=True, **given).last_hidden_state
+            if cache is held:  # of the prompt its last token alone is asked
+                states = states[torch.arange(len(ids), device=ids.device), last_positions(mask)][:, None]
+            return self._head()(states).float().log_softmax(dim=-1)
+
+        first = told(ids, mask, held)[:, 0]
+        found = []
+        for answer in answers:
+            tokens = torch.tensor(answer, device=ids.device)
+            score = first[:, tokens[0]]
+            if len(tokens) > 1:
+                read = tokens[:-1].expand(len(ids), -1)
+                after = told(
+                    read, torch.cat([mask, torch.ones_like(read, dtype=torch.bool)], 1), copy.deepcopy(held)
+                )
+                score = score + after[:, torch.arange(len(tokens) - 1), tokens[1:]].sum(dim=1)
+            found.append(score)
+        return torch.stack(found, dim=1)
+
     def write(
         self, rows: Sequence[Sequence[int]], media: Mapping[str, Tensor], end: int | None, most: int
     ) -> tuple[Tensor, Tensor]:
@@ -201,7 +308,14 @@ class Backbone:
             return_dict_in_generate=True,
             output_logits=True,
         )
-        found = module.generate(input_ids=ids, attention_mask=mask.long(), generation_config=rules, **media)
+        # a head on the last positions of longer rows else copies its weights for each row
+        packed = self._head().register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
+        try:
+            found = module.generate(
+                input_ids=ids, attention_mask=mask.long(), generation_config=rules, **media
+            )
+        finally:
+            packed.remove()
         written = found.sequences[:, ids.shape[1] :]
         logits = torch.stack(found.logits, dim=1).float().log_softmax(dim=-1)
         told = logits.gather(2, written[..., None]).squeeze(2)
