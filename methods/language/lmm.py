@@ -123,15 +123,18 @@ class LMM(Method):
         self.names = _class_names(params.classes, spec)
         self.base = loaded.module
         tunes = params.lora and params.readout != "zero_shot"
-        backbone = Backbone(loaded.module, params.layer, params.padding, padding_id(loaded.tokenizer))
+        media = None
+        if loaded.family:
+            kind, config = loaded.family, loaded.module.config
+            media = OmniMedia(kind, loaded.processor, config, params.frames, params.frame_rate)
+            _check_rates(spec, media.sound_rate, loaded.name)
+        fill, film = padding_id(loaded.tokenizer), media.film if media else None
+        backbone = Backbone(loaded.module, params.layer, params.padding, fill, film)
         if tunes:
             add_adapters(loaded.module, params.rank, params.alpha, params.lora_dropout, params.lora_scope)
         if params.checkpointing and tunes:
             loaded.module.gradient_checkpointing_enable({"use_reentrant": False})
         question = params.question or _question(spec, self.low, self.high, self.names)
-        media = OmniMedia(loaded.processor, params.frames, params.frame_rate) if loaded.processor else None
-        if media:
-            _check_rates(spec, media.sound_rate, loaded.name)
         window = min(params.longest, backbone.window - params.answer_tokens)
         self.reading = Reading(backbone, Prompt(loaded.tokenizer, question, window, params.chat), media)
         self.head = None

@@ -106,7 +106,7 @@ class Backbone:
         window: the most positions that it can read.
     """
 
-    def __init__(self, module: Any, layer: int, side: Side, fill: int) -> None:
+    def __init__(self, module: Any, layer: int, side: Side, fill: int, film: int | None = None) -> None:
         """Takes a model.
 
         Args:
@@ -114,6 +114,7 @@ class Backbone:
             layer: whose hidden states are read: 0 the embeddings, n after block n, -1 the last after the final norm.
             side: where short prompts are padded.
             fill: the id of padding.
+            film: the id that stands for frames; None where the model sees none.
 
         Raises:
             DataError: it has no such layer.
@@ -130,6 +131,8 @@ class Backbone:
         accepted = inspect.signature(module.base_model.forward).parameters
         # a model that places sound and frames counts positions itself
         self._counts = "position_ids" in accepted and "video_grid_thw" not in accepted
+        # some are told which ids stand for frames
+        self._film = film if "mm_token_type_ids" in accepted else None
         # as it is called from transformers 5.20 on, and before
         self._cache = next((name for name in ("cache", "past_key_values") if name in accepted), "")
         # how it takes the keys and values of a prompt that it has read; the name depends on the library's version
@@ -311,8 +314,9 @@ class Backbone:
         # a head on the last positions of longer rows else copies its weights for each row
         packed = self._head().register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
         try:
+            given = {**media, **self._types(ids)}
             found = module.generate(
-                input_ids=ids, attention_mask=mask.long(), generation_config=rules, **media
+                input_ids=ids, attention_mask=mask.long(), generation_config=rules, **given
             )
         finally:
             packed.remove()
@@ -330,7 +334,7 @@ class Backbone:
         """Hidden states [row, position, width] of a layer, and the mask [row, position] of what is no padding."""
         (module,) = self._held
         ids, mask = self._padded(rows)
-        placed = {"position_ids": positions(mask)} if self._counts else {}
+        placed = {"position_ids": positions(mask)} if self._counts else self._types(ids)
         read = module.base_model(
             input_ids=ids,
             attention_mask=mask.long(),
@@ -340,6 +344,10 @@ class Backbone:
             **media,
         )
         return read.last_hidden_state if layer == -1 else read.hidden_states[layer], mask
+
+    def _types(self, ids: Tensor) -> dict[str, Tensor]:
+        """What kind each of some ids [row, position] is of, 2 of frames and else 0, for a model that is to be told."""
+        return {} if self._film is None else {"mm_token_type_ids": (ids == self._film).int() * 2}
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         (module,) = self._held
