@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .encoder import EncoderError
+from .gguf_header import gguf_shapes
 
 Weights = Literal["float32", "bfloat16", "nf4"]
 #: Bytes that a number of the weights takes; of NF4 with what its blocks of 64 are scaled by, which are quantised in turn.
 _BYTES = {"float32": 4.0, "bfloat16": 2.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}
 #: Parts of the names of matrices that four bits never hold.
-_EXACT = ("embed", "lm_head", "wte", "wpe")
+_EXACT = ("embd", "embed", "lm_head", "wte", "wpe")
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 #: The longest header of a file of weights that is read, in bytes.
 _LONGEST = 1 << 28
 
@@ -93,33 +96,52 @@ def media_read(folder: Path) -> frozenset[str]:
     return family.media if family else TEXT
 
 
+def lacks(folder: Path) -> str:
+    """What the folder of a model lacks, in one line; empty where it has all that is read.
+
+    Raises:
+        EncoderError: ``config.json`` is not there, or cannot be read.
+    """
+    kind = model_type(folder)
+    if not any(folder.glob("model*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
+        return f"{folder} holds no weights: put model.safetensors there"
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        return f"{folder} holds no tokenizer: put its tokenizer.json and tokenizer_config.json beside the weights"
+    if kind in FAMILIES and not any((folder / name).is_file() for name in _PROCESSORS):
+        return f"{folder} holds no {_PROCESSORS[0]}, by which a model of type {kind} prepares sound or frames"
+    return ""
+
+
 def weights_bytes(folder: Path, weights: Weights, half: bool = False) -> float:
-    """The memory that the weights of a folder take, in bytes; 0 where it holds none that say their sizes.
+    """The memory that the weights of a model take, in bytes; 0 where there are none that say their sizes.
 
     Args:
-        folder: of a model.
+        folder: of a model, or a GGUF file.
         weights: how they are held.
         half: whether what four bits do not hold (embeddings, norms, the head) is held in bfloat16, as on a GPU that has it,
             and not in float32.
     """
     exact = coarse = 0
-    shapes = {
-        name: size for file in folder.glob("model*.safetensors") for name, size in _shapes(file).items()
-    }
-    thinker = {
-        name for name in shapes if name.startswith("thinker.")
-    }  # what else there is of Qwen2.5-Omni speaks
+    shapes = gguf_shapes(folder) if folder.suffix == ".gguf" else _folder_shapes(folder)
+    # what else there is of Qwen2.5-Omni speaks
+    thinker = {name for name in shapes if name.startswith("thinker.")}
     for name, shape in shapes.items():
         if not thinker or name in thinker:
-            if len(shape) == 2 and not any(part in name for part in _EXACT):
+            outer = name == "output.weight" or any(part in name for part in _EXACT)
+            if len(shape) == 2 and not outer:
                 coarse += math.prod(shape)
             else:
                 exact += math.prod(shape)
-    if not exact + coarse:  # other files say how long they are alone
+    if not exact + coarse and folder.is_dir():  # other files say how long they are alone
         coarse = int(sum(file.stat().st_size for file in folder.glob("pytorch_model*.bin")) / _stored(folder))
     if weights != "nf4":
         return (exact + coarse) * _BYTES[weights]
     return coarse * _BYTES["nf4"] + exact * _BYTES["bfloat16" if half else "float32"]
+
+
+def _folder_shapes(folder: Path) -> dict[str, list[int]]:
+    """Name -> shape of every tensor of the files of a folder."""
+    return {name: size for file in folder.glob("model*.safetensors") for name, size in _shapes(file).items()}
 
 
 def _shapes(file: Path) -> dict[str, list[int]]:

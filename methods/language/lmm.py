@@ -77,6 +77,7 @@ class LMM(Method):
     version = 2
     reads_media = True
     model_params = ("model",)
+    language_model = "model"
     libraries = ("transformers",)
     libraries_of_params: ClassVar[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {
         "lora": {True: ("peft",)},
