@@ -272,7 +272,7 @@ class LMM(Method):
         texts = [write_score(one) for one in scores] or self.names
         rows, media = self._prompts(batch)
         answers = [self.reading.prompt.answer(text) for text in texts]
-        found = self.reading.backbone.grid_scores(rows, answers, media)
+        found = self.reading.backbone.scores_of_all(rows, answers, media)
         if self.spec.kind == "classification":
             return Output(found.log_softmax(dim=1))
         return Output(found.softmax(dim=1) @ torch.tensor(scores, device=found.device))

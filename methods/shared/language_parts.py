@@ -133,11 +133,8 @@ class Backbone:
         self._counts = "position_ids" in accepted and "video_grid_thw" not in accepted
         # some are told which ids stand for frames
         self._film = film if "mm_token_type_ids" in accepted else None
-        # as it is called from transformers 5.20 on, and before
+        # what it calls the keys and values that it has read depends on the version of the library
         self._cache = next((name for name in ("cache", "past_key_values") if name in accepted), "")
-        # how it takes the keys and values of a prompt that it has read; the name depends on the library's version
-        names = [name for name in ("cache", "past_key_values") if name in accepted]
-        self._cache = names[0] if names and self._counts else None
 
     def pooled(
         self, rows: Sequence[Sequence[int]], media: Mapping[str, Tensor], pool: Literal["last", "mean"]
@@ -184,59 +181,6 @@ class Backbone:
         ids, _ = pad_rows(whole, self._side, self._fill)
         told = logits.gather(2, ids.to(hidden.device).gather(1, place)[..., None]).squeeze(2)
         return told.where(asked, 0).sum(dim=1), lengths.float()
-
-    def grid_scores(
-        self, rows: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], media: Mapping[str, Tensor]
-    ) -> Tensor:
-        """The log-probability of each of some answers after each prompt, [row, answer] float32; for inference.
-
-        A prompt is read once and its keys and values are kept, where the model takes them.
-
-        Args:
-            rows: ids of the prompts.
-            answers: ids of the answers, at least one each.
-            media: further arguments of the model.
-        """
-        if self._cache is None:
-            scored = [self.answer_scores(rows, [answer] * len(rows), media)[0] for answer in answers]
-            return torch.stack(scored, dim=1)
-        (module,) = self._held
-        ids, mask = self._padded(rows)
-        read = module.base_model(
-            input_ids=ids, attention_mask=mask.long(), position_ids=positions(mask), use_cache=True, **media
-        )
-        last = read.last_hidden_state[torch.arange(len(ids), device=ids.device), last_positions(mask)]
-        begins = self._head()(last).float().log_softmax(dim=-1)
-        scores = []
-        for answer in answers:
-            score = begins[:, answer[0]]
-            if len(answer) > 1:
-                given = torch.tensor(answer, device=ids.device).expand(len(ids), -1)
-                hidden = self._go_on(given[:, :-1], mask, getattr(read, self._cache))
-                logits = self._head()(hidden).float().log_softmax(dim=-1)
-                score = score + logits.gather(2, given[:, 1:, None]).sum(dim=(1, 2))
-            scores.append(score)
-        return torch.stack(scores, dim=1)
-
-    def _go_on(self, ids: Tensor, before: Tensor, cache: Any) -> Tensor:
-        """Hidden states [row, position, width] of ids that follow prompts.
-
-        Args:
-            ids: [row, position] int64.
-            before: the mask of the prompts, [row, position of the prompt].
-            cache: their keys and values, which stay as they are.
-        """
-        (module,) = self._held
-        assert self._cache is not None
-        mask = torch.cat([before, torch.ones_like(ids, dtype=torch.bool)], dim=1)
-        read = module.base_model(
-            input_ids=ids,
-            attention_mask=mask.long(),
-            position_ids=positions(mask)[:, before.shape[1] :],
-            use_cache=True,
-            **{self._cache: copy.deepcopy(cache)},  # the model adds to it
-        )
-        return read.last_hidden_state
 
     def scores_of_all(
         self,
