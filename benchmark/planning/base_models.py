@@ -75,6 +75,20 @@ def check_language_model(method: str, name: str, params: Mapping[str, Any], devi
     return f"{need / 2**30:.1f} GiB of weights as {weights}" if need else ""
 
 
+def memory_of_weights(name: str, params: Mapping[str, Any]) -> int:
+    """The machine's own memory that the weights of a language model take, in bytes; 0 of one that lies in no file here, or is faulty.
+
+    Args:
+        name: the parameter that names the model.
+        params: the value of every parameter.
+    """
+    path = _local(params[name]) if params[name] else None
+    try:
+        return 0 if path is None else round(weights_bytes(path, params.get("weights", "float32")))
+    except (EncoderError, OSError):  # planning says what is wrong with it
+        return 0
+
+
 def check_media_read(method: str, model: Any, media: Mapping[str, str], task: str) -> None:
     """Checks that a language model reads all raw media of a set of modalities.
 
