@@ -226,6 +226,9 @@ class Method(nn.Module):
     #: Parameters that each name a model which the method is built on: a folder or file, or a name that the method looks
     #: up itself. A literal, so that planning says what is not there.
     model_params: ClassVar[tuple[str, ...]] = ()
+    #: The one of them that names a language model which reads the raw media itself, held as the parameter ``weights`` says where there
+    #: is one: planning says which files it lacks, which media it does not read, and that it does not fit. A literal.
+    language_model: ClassVar[str] = ""
     #: Parameter -> value -> parameters whose product is how many passes a prediction takes for each modality with holes, as
     #: of a diffusion the steps of its chain and its samples; a literal, so that planning says what is slow.
     passes_of_params: ClassVar[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {}

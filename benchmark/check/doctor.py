@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ...datasets.dataset import DataError, DataNotFound
-from ...datasets.libraries import libraries
-from ..core.environment import cores, gpu_names
+from ...datasets.libraries import check_installed, libraries
+from ..core.environment import cores, gpu_bytes, gpu_names, machine_bytes
 from ..core.errors import UsageError
 from ..core.locate import locate, own_datasets
-from ..core.registry import entries
+from ..core.method_spec import describe
+from ..core.registry import entries, find
+from ..planning.base_models import check_language_model, check_models
+from ..planning.variants import Variant
 from .libraries import Verdict, check_libraries
 
 
@@ -34,14 +37,15 @@ class Diagnosis:
     mend: str = ""
 
 
-def diagnoses(root: Path, plugins: tuple[Path, ...] = ()) -> Iterator[Diagnosis]:
-    """Looks at libraries, devices and data, in this order.
+def diagnoses(root: Path, plugins: tuple[Path, ...] = (), methods: Sequence[str] = ()) -> Iterator[Diagnosis]:
+    """Looks at libraries, devices, methods and data, in this order.
 
     Every library is imported and used once, which takes some ten seconds.
 
     Args:
         root: the folder of all data.
-        plugins: files that bring datasets.
+        plugins: files that bring datasets and methods.
+        methods: with parameters, whose libraries and models are looked at.
     """
     yield Diagnosis("ok", "python", sys.version.split()[0])
     torch_uses_gpu = False
@@ -49,7 +53,11 @@ def diagnoses(root: Path, plugins: tuple[Path, ...] = ()) -> Iterator[Diagnosis]
         torch_uses_gpu |= verdict.library.module == "torch" and bool(verdict.said)
         yield _library(verdict)
     yield Diagnosis("ok", "cores", f"{cores()}: so many jobs at a time, one thread each")
+    if memory := machine_bytes():
+        yield Diagnosis("ok", "memory", f"{memory / 2**30:.1f} GiB")
     yield _gpus(torch_uses_gpu)
+    for text in methods:
+        yield _method(text, plugins)
     yield Diagnosis("ok" if root.is_dir() else "optional", "data root", str(root.resolve()))
     for name in dict.fromkeys([*entries("dataset", plugins), *own_datasets(root)]):
         yield _dataset(name, root, plugins)
@@ -70,7 +78,25 @@ def _gpus(torch_uses_gpu: bool) -> Diagnosis:
         return Diagnosis("optional", "GPU", "none: jobs run on the CPU")
     if not torch_uses_gpu:
         return Diagnosis("optional", "GPU", f"{len(names)}, which torch cannot use: jobs run on the CPU")
-    return Diagnosis("ok", "GPU", str(len(names)))
+    memory = gpu_bytes()
+    largest = f", the largest of {memory / 2**30:.1f} GiB" if memory else ""
+    return Diagnosis("ok", "GPU", f"{len(names)}{largest}")
+
+
+def _method(text: str, plugins: tuple[Path, ...]) -> Diagnosis:
+    """Whether the libraries of a method are installed, and the models that it is built on are there and fit."""
+    variant = Variant.parse(text)
+    description = describe(find("method", variant.name, plugins))
+    params = description.resolve(variant.overrides)
+    found = ""
+    try:
+        check_installed(description.libraries_for(params), f"the method {variant.name}")
+        check_models(variant.name, description.model_params, params)
+        if description.language_model:
+            found = check_language_model(variant.name, description.language_model, params, "auto")
+    except (DataError, UsageError) as error:
+        return Diagnosis("missing", variant.name, str(error))
+    return Diagnosis("ok", variant.name, found or "libraries and models are there")
 
 
 def _dataset(name: str, root: Path, plugins: tuple[Path, ...]) -> Diagnosis:

@@ -52,6 +52,7 @@ def parameters_are_literals(entry: Entry) -> None:
         "as_published",
         "reads_media",
         "model_params",
+        "language_model",
         "libraries_of_params",
         "passes_of_params",
         "uses_conversation",

@@ -16,6 +16,7 @@ from ..core.locate import root_from
 from ..core.method_spec import MethodDescription, describe
 from ..core.plugins import use_plugins
 from ..core.registry import Entry, Kind, entries
+from ..core.strings import split_list
 from ..planning.variants import CONTROLS, Variant
 from ..report.chosen_tables import known_tables, use_metrics
 from ..report.console import console
@@ -126,13 +127,26 @@ def check(
         out.print(words, style="dim", markup=False, highlight=False)
 
 
-def doctor(data_root: Root = None, plugin: Plugins = None) -> None:
+def doctor(
+    data_root: Root = None,
+    plugin: Plugins = None,
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="methods with their parameters: whether their libraries and models are there, and fit"
+        ),
+    ] = "",
+) -> None:
     """Show which libraries work here, which GPUs and data are found, and what to type for what is missing or broken.
 
     Every library is imported and used once. The exit code is 1 where something that is required or installed does
-    not work.
+    not work, or that a method needs is not there.
 
-    Example: mmbench doctor --data-root data --plugin mine.py
+    Examples:
+
+    mmbench doctor --data-root data --plugin mine.py
+
+    mmbench doctor --methods "lmm(model=FOLDER,weights=nf4)"
     """
     from ..check.doctor import diagnoses
 
@@ -144,7 +158,7 @@ def doctor(data_root: Root = None, plugin: Plugins = None) -> None:
         "broken": "[red]broken[/] ",
     }
     sound = True
-    for finding in diagnoses(root_from(data_root), plugin_files(plugin)):
+    for finding in diagnoses(root_from(data_root), plugin_files(plugin), split_list(methods)):
         sound = sound and finding.state in ("ok", "optional")
         words = escape(f"{finding.what:<18} {finding.found}" + (f": {finding.mend}" if finding.mend else ""))
         out.print(f"{marks[finding.state]} {words}", highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -62,6 +63,30 @@ def gpu_names() -> tuple[str, ...]:
         return ()
     count = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
     return tuple(str(index) for index in range(count))
+
+
+def gpu_bytes() -> int | None:
+    """The memory of the largest GPU of this machine, in bytes, found without importing torch; None where nothing says it."""
+    if shutil.which("nvidia-smi") is None or not gpu_names():
+        return None
+    words = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        listed = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout
+        return max((int(line) for line in listed.split()), default=0) * 2**20 or None
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def machine_bytes() -> int | None:
+    """The memory of this machine, or of the control group that this process is in, in bytes; None where nothing says it."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        whole = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
+    except (OSError, ValueError, StopIteration):
+        return None
+    with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
+        whole = min(whole, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return whole
 
 
 def no_such_gpu(device: str, count: int, remedy: str = "--device cpu") -> str:

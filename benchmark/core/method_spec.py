@@ -32,7 +32,7 @@ class MethodDescription:
         summary: the first line of its docstring.
         docstring: those of its file, its class and its ``Params``.
         version, train_missing, needs_domains, as_published, as_published_in, rules_as_published, libraries,
-            weighs_classes, kinds, departures, reads_media, model_params, uses_conversation, reads_tokens, controls,
+            weighs_classes, kinds, departures, reads_media, model_params, language_model, uses_conversation, reads_tokens, controls,
             needs_modalities, libraries_of_params, passes_of_params: as in ``Method``.
         fields: its parameters, its own before those of bases.
     """
@@ -54,6 +54,7 @@ class MethodDescription:
     departures: Mapping[str, str] | None = None
     reads_media: bool = False
     model_params: tuple[str, ...] = ()
+    language_model: str = ""
     uses_conversation: bool = False
     reads_tokens: bool = False
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -205,6 +206,7 @@ def _read_description(name: str, source: Path, module: str, attribute: str) -> M
         departures=literal("departures", None, [method]),
         reads_media=literal("reads_media", False),
         model_params=literal("model_params", ()),
+        language_model=literal("language_model", ""),
         uses_conversation=literal("uses_conversation", False),
         reads_tokens=literal("reads_tokens", False),
         controls=literal("controls", {}, [method]),

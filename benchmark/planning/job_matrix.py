@@ -23,7 +23,7 @@ from ..core.strings import counted
 from ..core.task import Task, dataset_of, domain_of, why_not_in_a_task
 from ..data.class_holdout import without_classes
 from ..data.compatibility import shared_modalities
-from .base_models import check_models
+from .base_models import check_language_model, check_media_read, check_models
 from .companions import check_sources
 from .corruption_groups import media_of
 from .data_check import shape_of
@@ -115,7 +115,7 @@ def matrix_rows(experiment: Experiment) -> list[MatrixRow]:
             for item in variants[target.name]
             if item[0]["method"] not in whole or _fits(item[0], experiment, task, located)
         ]
-        fitting = [item for item in fitting if _has_media(item[0]["method"], experiment, task, sets, located)]
+        fitting = [item for item in fitting if _has_media(item[0], experiment, task, sets, located)]
         for modalities, fold in product(sets, folds_of(experiment, task, located)):
             for variant, searched, pinned in fitting:
                 job = Job(
@@ -195,7 +195,7 @@ def _fits(
 
 
 def _has_media(
-    name: str,
+    variant: Mapping[str, Any],
     experiment: Experiment,
     task: Task,
     sets: Sequence[tuple[str, ...]],
@@ -204,20 +204,28 @@ def _has_media(
     """Whether a method that reads raw media finds some in a task; True of any other method.
 
     Args:
-        name: of the method.
+        variant: what a method decides, as of ``_variant``.
         experiment: a method that it names must find some; one that ``all`` stands for may not.
         task: the task.
         sets: its modality sets.
         located: dataset -> where it lies, of all its datasets.
 
     Raises:
-        UsageError: the method is named, and no modality of a set was encoded from raw media in all datasets.
+        UsageError: the method is named, and no modality of a set was encoded from raw media in all datasets; or its model
+            does not read a modality that was.
     """
-    if not describe(find("method", name, tuple(experiment.plugins))).reads_media:
+    name = variant["method"]
+    description = describe(find("method", name, tuple(experiment.plugins)))
+    if not description.reads_media:
         return True
     media = [media_of(located[one]) for one in task.datasets]
     bare = [one for one in sets if not any(all(name in known for known in media) for name in one)]
     if not bare:
+        if description.language_model:
+            model = variant["params"][description.language_model]
+            for names in sets:
+                encoded = {one: media[-1][one] for one in names if all(one in known for known in media)}
+                check_media_read(name, model, encoded, task.name)
         return True
     if name not in _named(experiment):
         LOG.info("%s is left out of %s: it reads raw media", name, task.name)
@@ -323,6 +331,9 @@ def _variant(
     params = description.resolve(variant.overrides, protocol, family, target.name)
     check_installed(description.libraries_for(params), f"the method {variant.name}")
     check_models(variant.name, description.model_params, params)
+    if description.language_model:
+        here = experiment.device if experiment.launcher in ("local", "debug") else ""
+        check_language_model(variant.name, description.language_model, params, here)
     defaults = description.defaults(protocol, family, target.name)
     ranges = [item for item in description.fields if item.search]
     pinned = tuple(item.name for item in ranges if item.name in variant.overrides)

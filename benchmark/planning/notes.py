@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+from ..core.environment import cores, gpu_names, machine_bytes
 from ..core.method_fields import like
 from ..core.method_spec import describe
 from ..core.registry import entries, find
+from .base_models import memory_of_weights
 from .experiment import Experiment
 from .folds import fold_notes
 from .variants import CONTROLS, Variant, methods_of
@@ -36,7 +38,29 @@ def notes(experiment: Experiment) -> list[str]:
                 value = like(item.default, variant.overrides[item.name], f"{text}, parameter {item.name}")
                 outside = _outside(item.search, value)
                 lines += [f"{text}: {item.name}={value} is {outside}"] if outside else []
-    return lines + _slow(experiment)
+    return lines + _slow(experiment) + _large(experiment)
+
+
+def _large(experiment: Experiment) -> list[str]:
+    """A line for each language model that fits into the memory of this machine, but not as often as there are workers."""
+    room = machine_bytes()
+    if experiment.launcher != "local" or room is None:
+        return []
+    gpus = 0 if experiment.device == "cpu" else len(gpu_names())
+    workers, lines = experiment.workers or gpus or cores(), []
+    for text in methods_of(experiment):
+        variant = Variant.parse(text)
+        method = describe(find("method", variant.name, tuple(experiment.plugins)))
+        if not method.language_model:
+            continue
+        params = method.typed(variant.overrides, experiment.protocol.name)
+        need = memory_of_weights(method.language_model, params)
+        if workers * need > room:
+            lines.append(
+                f"{text}: each of {workers} workers holds the weights of the model, {need / 2**30:.1f} GiB, and this machine has "
+                f"{room / 2**30:.1f}: --workers {max(room // need, 1)}"
+            )
+    return lines
 
 
 def _slow(experiment: Experiment) -> list[str]:

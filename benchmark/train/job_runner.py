@@ -97,8 +97,12 @@ def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Ou
     torch.set_num_threads(context.threads)
     try:
         use_plugins(context.plugins)
-        trained = load_trained(job, context, folder) if done else _train(job, context, folder, claim)
-        _evaluate(job, context, folder, trained, lacking, claim)
+        beside: dict[str, pa.Table] = {}
+        if done:
+            trained = load_trained(job, context, folder)
+        else:
+            trained, beside = _train(job, context, folder, claim, lacking)
+        _evaluate(job, context, folder, trained, lacking, claim, beside)
     except Pruned as pruned:
         folder.prune({"reason": str(pruned), "epochs": [asdict(item) for item in pruned.record]})
         return Outcome(job.id, ok=True, reason=str(pruned))
@@ -120,8 +124,13 @@ def _run_held(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Ou
     return Outcome(job.id, ok=False, reason=reason)
 
 
-def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> TrainedNetwork:
+def _train(
+    job: Job, context: Context, folder: JobFolder, claim: Claim, lacking: Sequence[Evaluation]
+) -> tuple[TrainedNetwork, dict[str, pa.Table]]:
     """Trains the network of a job and writes its results.
+
+    Returns:
+        The network; and by the name of an evaluation that is lacking, the outputs that the pass over the test split gave for it, too.
 
     Raises:
         Pruned: a pruner ended the trial early.
@@ -165,7 +174,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         target = None if data.target_valid is None else data.target_valid.batch
         selection_data = SelectionData(target, companion_fits(job, Store(context.store)))
         # A pruner has to see every epoch: what it watches begins anew.
-        kept = None if watched else checkpointer
+        held = None if watched else checkpointer
         splits = (data.train.batch, data.valid.batch)
         training: Fit
         if isinstance(method, Estimator):
@@ -179,10 +188,14 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
             from .lightning_module import fit
 
             with _watchers(job, context, data) as watchers:
-                training = fit(method, protocol, *splits, job.seed, report, selection_data, kept, watchers)
+                training = fit(method, protocol, *splits, job.seed, report, selection_data, held, watchers)
     clock.seconds["fit"] += checkpointer.before
     with clock.phase("predict"):
-        table = to_parquet(prediction_table(method, {"valid": data.valid, "test": data.test}))
+        wanted = Evaluation("diagnostics")
+        tested = prediction_table(method, {"test": data.test}, diagnostics=wanted in lacking)
+        beside = {wanted.name: kept(tested)} if wanted in lacking else {}
+        validated = prediction_table(method, {"valid": data.valid})
+        table = to_parquet(pa.concat_tables([validated, without_diagnostics(tested)]))
     seen_by_rule = record_for_rule(protocol.selection, training.record, selection_data.companions)[
         training.selected_epoch
     ]
@@ -220,7 +233,7 @@ def _train(job: Job, context: Context, folder: JobFolder, claim: Claim) -> Train
         },
         environment_of(job, context, device, clock, checkpointer, energy) | measured,
     )
-    return TrainedNetwork(method, data)
+    return TrainedNetwork(method, data), beside
 
 
 def _watchers(job: Job, context: Context, data: TaskData) -> AbstractContextManager[Watchers]:
@@ -239,14 +252,20 @@ def _evaluate(
     trained: TrainedNetwork,
     lacking: Sequence[Evaluation],
     claim: Claim,
+    both: dict[str, pa.Table],
 ) -> None:
     """Tests a network under the evaluations that its folder lacks, and writes the outputs there.
+
+    Args:
+        job, context, folder, claim: what is run, and where.
+        trained: the network.
+        lacking: the evaluations.
+        both: the outputs of some of them that are there already, by their names; those that a pass gives beside others are added.
 
     Raises:
         LostClaimError: another process took the job over in the meantime.
     """
     method, data = trained.method, trained.data
-    both: dict[str, pa.Table] = {}
     for evaluation in lacking:
         if evaluation.kind == "corruption":
             corruption = load_corruption(evaluation, context.plugins)

@@ -1,6 +1,6 @@
 """Language models that a method owns: from a folder, a GGUF file or a repository of the hub. No pickle is executed.
 
-Beside causal language models, which read text, the Thinker of Qwen2.5-Omni is known, which reads sound and frames, too.
+Beside causal language models, which read text, some families are known that read sound or frames, too (``base_model.py``).
 """
 
 from __future__ import annotations
@@ -13,26 +13,19 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 
 from ..dataset import DataError
 from ..fingerprint import file_sha256
 from ..libraries import first_line, import_guard
+from .base_model import FAMILIES, TEXT, Family, Weights, model_type, weights_bytes
 from .encoder import EncoderError
 from .memory import free_bytes
 from .transformer import quiet
 from .weights import files_digest, hub_folder, weight_files
 
-Weights = Literal["float32", "bfloat16", "nf4"]
-#: Bytes that a number of the weights takes; of NF4 with what its blocks are scaled by.
-_BYTES = {"float32": 4.0, "bfloat16": 2.0, "nf4": 0.6}
-#: Type of a model, as ``config.json`` says it -> the class that reads it, of models that read more than text.
-_OMNI = {
-    "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
-    "qwen2_5_omni_thinker": "Qwen2_5OmniThinkerForConditionalGeneration",
-}
 _WHERE = "a language model"
 
 
@@ -46,7 +39,9 @@ class LanguageModel:
         name: the last part of its path.
         digest: SHA-256 (hex) of the weights as they were found.
         media: what it reads: ``text``, ``waveform``, ``frames``.
-        processor: of models that read more than text: it has a ``feature_extractor`` and a ``video_processor``.
+        processor: of models that read more than text: it has a ``feature_extractor`` where they hear, and a ``video_processor`` where
+            they see.
+        family: of models that read more than text.
     """
 
     module: Any
@@ -55,6 +50,7 @@ class LanguageModel:
     digest: str
     media: frozenset[str]
     processor: Any = None
+    family: Family | None = None
 
 
 def load_language_model(model: str, weights: Weights = "float32") -> LanguageModel:
@@ -74,20 +70,16 @@ def load_language_model(model: str, weights: Weights = "float32") -> LanguageMod
         import transformers
     path = Path(os.path.expandvars(model)).expanduser()
     folder, digest = _folder(model, path)
-    config_file = folder / "config.json"
+    kind = model_type(folder)
+    family = FAMILIES.get(kind)
     with quiet(), _reading(folder):
-        kind = str(json.loads(config_file.read_text()).get("model_type", ""))
-        owner: Any = (
-            getattr(transformers, _OMNI[kind]) if kind in _OMNI else transformers.AutoModelForCausalLM
-        )
+        owner: Any = getattr(transformers, family.owner) if family else transformers.AutoModelForCausalLM
         config: dict[str, Any] = {}
         if kind == "qwen2_5_omni":  # the Thinker alone: nothing is spoken
             whole = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
             config["config"] = whole.thinker_config
         processor = (
-            transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
-            if kind in _OMNI
-            else None
+            transformers.AutoProcessor.from_pretrained(folder, local_files_only=True) if family else None
         )
         tokenizer = processor.tokenizer if processor else _tokenizer(transformers, folder)
         _check_room(folder, weights)
@@ -105,8 +97,8 @@ def load_language_model(model: str, weights: Weights = "float32") -> LanguageMod
     module.eval().requires_grad_(False)
     _keep_four_bits(module)
     module.only_tensors_change = True  # a checkpoint of a training leaves its configuration alone
-    media = frozenset({"text", "waveform", "frames"} if processor else {"text"})
-    return LanguageModel(module, tokenizer, path.name, digest, media, processor)
+    media = family.media if family else TEXT
+    return LanguageModel(module, tokenizer, path.name, digest, media, processor, family)
 
 
 def _folder(model: str, path: Path) -> tuple[Path, str]:
@@ -192,20 +184,13 @@ def _check_room(folder: Path, weights: Weights) -> None:
     Raises:
         EncoderError: they do not.
     """
-    numbers = sum(file.stat().st_size for file in weight_files(folder)) / _stored_bytes(folder)
-    need, free = numbers * _BYTES[weights], free_bytes(torch.device("cpu"))
+    half = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    need, free = weights_bytes(folder, weights, half), free_bytes(torch.device("cpu"))
     if need > free:
         raise EncoderError(
             f"{folder}: its weights take {need / 2**30:.1f} GiB as {weights}, and {free / 2**30:.1f} GiB are free: take "
             "weights=nf4 or a smaller model, or run where there is more memory"
         )
-
-
-def _stored_bytes(folder: Path) -> int:
-    """Bytes of a stored number, as ``config.json`` states its type."""
-    config = json.loads((folder / "config.json").read_text())
-    stated = config.get("dtype") or config.get("torch_dtype") or "float32"
-    return 4 if stated == "float32" else 2
 
 
 def converted_gguf(file: Path) -> tuple[Path, str]:

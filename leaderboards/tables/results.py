@@ -205,6 +205,8 @@ def read_outputs(
         tables = [result.predictions()]
         if further and result.further is not None:
             tables.append(result.further())
+    except UnusableError:  # as of an ensemble whose members cannot be stacked: it says why itself
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise UnusableError(f"predictions cannot be read: {one_line(str(error))}") from error
     return {name: outputs for table in tables for name, outputs in _outputs(table, result, split, condition)}

@@ -65,6 +65,7 @@ class LMM(Method):
         dropout: float = fixed(0.2, least=0, below=1, source="published")
         padding: Literal["left", "right"] = fixed("left")
         question: str = fixed("")
+        chat: bool = fixed(True, source="published; ours: without the tokenizer's template", since="0.2")
         classes: str = fixed("")
         longest: int = fixed(1024)
         answer_tokens: int = fixed(6, least=1)
@@ -73,9 +74,10 @@ class LMM(Method):
         frame_rate: float = fixed(2.0, above=0, source="the model's own default")
         checkpointing: bool = fixed(False)
 
-    version = 1
+    version = 2
     reads_media = True
     model_params = ("model",)
+    language_model = "model"
     libraries = ("transformers",)
     libraries_of_params: ClassVar[Mapping[str, Mapping[Any, tuple[str, ...]]]] = {
         "lora": {True: ("peft",)},
@@ -122,17 +124,20 @@ class LMM(Method):
         self.names = _class_names(params.classes, spec)
         self.base = loaded.module
         tunes = params.lora and params.readout != "zero_shot"
-        backbone = Backbone(loaded.module, params.layer, params.padding, padding_id(loaded.tokenizer))
+        media = None
+        if loaded.family:
+            kind, config = loaded.family, loaded.module.config
+            media = OmniMedia(kind, loaded.processor, config, params.frames, params.frame_rate)
+            _check_rates(spec, media.sound_rate, loaded.name)
+        fill, film = padding_id(loaded.tokenizer), media.film if media else None
+        backbone = Backbone(loaded.module, params.layer, params.padding, fill, film)
         if tunes:
             add_adapters(loaded.module, params.rank, params.alpha, params.lora_dropout, params.lora_scope)
         if params.checkpointing and tunes:
             loaded.module.gradient_checkpointing_enable({"use_reentrant": False})
         question = params.question or _question(spec, self.low, self.high, self.names)
-        media = OmniMedia(loaded.processor, params.frames, params.frame_rate) if loaded.processor else None
-        if media:
-            _check_rates(spec, media.sound_rate, loaded.name)
         window = min(params.longest, backbone.window - params.answer_tokens)
-        self.reading = Reading(backbone, Prompt(loaded.tokenizer, question, window), media)
+        self.reading = Reading(backbone, Prompt(loaded.tokenizer, question, window, params.chat), media)
         self.head = None
         if params.readout == "discriminative":
             sizes = (backbone.width, params.width, spec.classes)
@@ -265,8 +270,9 @@ class LMM(Method):
         """The mean of all answers by their probabilities among each other; of classes, their log-probabilities."""
         scores = score_grid(self.low, self.high, self.params.grid) if self.spec.kind == "regression" else []
         texts = [write_score(one) for one in scores] or self.names
-        prompts = self._prompts(batch)
-        found = torch.stack([self._answer_scores(prompts, [text] * len(batch))[0] for text in texts], dim=1)
+        rows, media = self._prompts(batch)
+        answers = [self.reading.prompt.answer(text) for text in texts]
+        found = self.reading.backbone.scores_of_all(rows, answers, media)
         if self.spec.kind == "classification":
             return Output(found.log_softmax(dim=1))
         return Output(found.softmax(dim=1) @ torch.tensor(scores, device=found.device))

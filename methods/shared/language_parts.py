@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ def add_adapters(
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=names)  # type: ignore[arg-type]
     inject_adapter_in_model(config, module)
     for name, parameter in module.named_parameters():
+        if "lora_" in name:  # a step of 2e-4 is lost in the rounding of bfloat16
+            parameter.data = parameter.data.float()
         parameter.requires_grad_("lora_" in name)
 
 
@@ -103,7 +106,7 @@ class Backbone:
         window: the most positions that it can read.
     """
 
-    def __init__(self, module: Any, layer: int, side: Side, fill: int) -> None:
+    def __init__(self, module: Any, layer: int, side: Side, fill: int, film: int | None = None) -> None:
         """Takes a model.
 
         Args:
@@ -111,6 +114,7 @@ class Backbone:
             layer: whose hidden states are read: 0 the embeddings, n after block n, -1 the last after the final norm.
             side: where short prompts are padded.
             fill: the id of padding.
+            film: the id that stands for frames; None where the model sees none.
 
         Raises:
             DataError: it has no such layer.
@@ -127,6 +131,10 @@ class Backbone:
         accepted = inspect.signature(module.base_model.forward).parameters
         # a model that places sound and frames counts positions itself
         self._counts = "position_ids" in accepted and "video_grid_thw" not in accepted
+        # some are told which ids stand for frames
+        self._film = film if "mm_token_type_ids" in accepted else None
+        # what it calls the keys and values that it has read depends on the version of the library
+        self._cache = next((name for name in ("cache", "past_key_values") if name in accepted), "")
 
     def pooled(
         self, rows: Sequence[Sequence[int]], media: Mapping[str, Tensor], pool: Literal["last", "mean"]
@@ -174,6 +182,52 @@ class Backbone:
         told = logits.gather(2, ids.to(hidden.device).gather(1, place)[..., None]).squeeze(2)
         return told.where(asked, 0).sum(dim=1), lengths.float()
 
+    def scores_of_all(
+        self,
+        rows: Sequence[Sequence[int]],
+        answers: Sequence[Sequence[int]],
+        media: Mapping[str, Tensor],
+    ) -> Tensor:
+        """The log-probability of every answer after every prompt, [row, answer] float32.
+
+        A model of text alone reads each prompt once, and the answers after what it holds of it.
+
+        Args:
+            rows: ids of the prompts.
+            answers: ids of the answers, at least one each.
+            media: further arguments of the model.
+        """
+        if media or not self._counts or not self._cache:
+            return torch.stack([self.answer_scores(rows, [one] * len(rows), media)[0] for one in answers], 1)
+        (module,) = self._held
+        with import_guard("transformers", "a language model"):
+            from transformers import DynamicCache
+        ids, mask = self._padded(rows)
+        held = DynamicCache(config=module.config)
+
+        def told(ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
+            """Log-probabilities [row, position, token] after each of the last positions of a mask."""
+            placed = positions(mask)[:, -ids.shape[1] :]
+            given = {"attention_mask": mask.long(), "position_ids": placed, self._cache: cache}
+            states = module.base_model(input_ids=ids, use_cache=True, **given).last_hidden_state
+            if cache is held:  # of the prompt its last token alone is asked
+                states = states[torch.arange(len(ids), device=ids.device), last_positions(mask)][:, None]
+            return self._head()(states).float().log_softmax(dim=-1)
+
+        first = told(ids, mask, held)[:, 0]
+        found = []
+        for answer in answers:
+            tokens = torch.tensor(answer, device=ids.device)
+            score = first[:, tokens[0]]
+            if len(tokens) > 1:
+                read = tokens[:-1].expand(len(ids), -1)
+                after = told(
+                    read, torch.cat([mask, torch.ones_like(read, dtype=torch.bool)], 1), copy.deepcopy(held)
+                )
+                score = score + after[:, torch.arange(len(tokens) - 1), tokens[1:]].sum(dim=1)
+            found.append(score)
+        return torch.stack(found, dim=1)
+
     def write(
         self, rows: Sequence[Sequence[int]], media: Mapping[str, Tensor], end: int | None, most: int
     ) -> tuple[Tensor, Tensor]:
@@ -201,7 +255,15 @@ class Backbone:
             return_dict_in_generate=True,
             output_logits=True,
         )
-        found = module.generate(input_ids=ids, attention_mask=mask.long(), generation_config=rules, **media)
+        # a head on the last positions of longer rows else copies its weights for each row
+        packed = self._head().register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
+        try:
+            given = {**media, **self._types(ids)}
+            found = module.generate(
+                input_ids=ids, attention_mask=mask.long(), generation_config=rules, **given
+            )
+        finally:
+            packed.remove()
         written = found.sequences[:, ids.shape[1] :]
         logits = torch.stack(found.logits, dim=1).float().log_softmax(dim=-1)
         told = logits.gather(2, written[..., None]).squeeze(2)
@@ -216,7 +278,7 @@ class Backbone:
         """Hidden states [row, position, width] of a layer, and the mask [row, position] of what is no padding."""
         (module,) = self._held
         ids, mask = self._padded(rows)
-        placed = {"position_ids": positions(mask)} if self._counts else {}
+        placed = {"position_ids": positions(mask)} if self._counts else self._types(ids)
         read = module.base_model(
             input_ids=ids,
             attention_mask=mask.long(),
@@ -226,6 +288,10 @@ class Backbone:
             **media,
         )
         return read.last_hidden_state if layer == -1 else read.hidden_states[layer], mask
+
+    def _types(self, ids: Tensor) -> dict[str, Tensor]:
+        """What kind each of some ids [row, position] is of, 2 of frames and else 0, for a model that is to be told."""
+        return {} if self._film is None else {"mm_token_type_ids": (ids == self._film).int() * 2}
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         (module,) = self._held

@@ -25,17 +25,18 @@ class Prompt:
         end: the id that ends an answer; None where the tokenizer has none.
     """
 
-    def __init__(self, tokenizer: Any, question: str, window: int) -> None:
+    def __init__(self, tokenizer: Any, question: str, window: int, chat: bool = True) -> None:
         """Renders the parts of the prompt that all samples have in common.
 
         Args:
             tokenizer: of the transformers library.
             question: what is asked about each sample.
             window: the most tokens of a prompt.
+            chat: whether a chat template is used where the tokenizer has one.
         """
         self._tokenizer = tokenizer
         self._window = window
-        if getattr(tokenizer, "chat_template", None):
+        if chat and getattr(tokenizer, "chat_template", None):
             turns = [{"role": "user", "content": f"{_SLOT}{question}"}]
             whole = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
             before, _, after = whole.partition(_SLOT)

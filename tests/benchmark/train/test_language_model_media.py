@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ...datasets.media.media_files import write_numbered_video
-from ...methods.language.tiny_models import save_thinker
+from ...methods.language.tiny_models import save_llama, save_thinker
 from ..conftest import Call
 from .test_media_method import FAST, save_model, succeed
 
@@ -66,6 +66,24 @@ def test_it_reads_voices_and_frames_and_damage_to_them(folder: Path, call: Call)
     (broken,) = job.glob("evaluations/white-noise*.parquet")
     noisy = pd.read_parquet(broken).pivot(index="sample_id", columns="condition", values="score")
     assert (noisy.sub(test.clean, axis=0).abs() > 1e-6).any(axis=None)
+
+
+def test_media_that_a_model_does_not_read_are_refused_before_anything_runs(folder: Path, call: Call):
+    save_llama(folder / "llama")
+    asked = (
+        "plan",
+        "--methods",
+        f"lmm(model={folder / 'llama'})",
+        "--datasets",
+        "own",
+        "--data-root",
+        folder / "data",
+    )
+    code, told = call(*asked)
+    assert code == 2, told
+    reason = "the model llama reads text, and audio of own is waveform: leave it out with --modalities"
+    assert reason in " ".join(told.split())
+    assert call(*asked, "--modalities", "text")[0] == 0
 
 
 def test_sound_that_was_decoded_at_another_rate_is_refused(folder: Path, tmp_path: Path, call: Call):

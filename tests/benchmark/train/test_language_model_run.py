@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mmbench.benchmark.check.doctor import _method
 from mmbench.benchmark.core.protocol import Protocol
+from mmbench.benchmark.planning import base_models
 from mmbench.benchmark.train import checkpoint
 from mmbench.benchmark.train.checkpoint import Checkpointer
 from mmbench.benchmark.train.lightning_module import fit
 from mmbench.benchmark.train.seeds import seed_everything
 from mmbench.benchmark.train.weights import trained_share
+from mmbench.datasets.encoders.language_model import load_language_model
 from safetensors.numpy import load_file
 
 from ...methods.language.test_lmm import TEST, TRAIN, network, said, spec_of
@@ -151,6 +155,8 @@ def test_the_trained_share_counts_the_numbers_that_four_bits_stand_for(tmp_path:
         ("lmm(model=FOLDER)", "peft", "needs peft"),
         ("lmm(model=FOLDER/small.gguf)", "gguf", "needs gguf"),
         ("lmm(model=FOLDER,readout=generated)", "", "generative"),
+        ("lmm(model=FOLDER/bare)", "", "bare holds no tokenizer: put its tokenizer.json"),
+        ("lmm(model=FOLDER/small.gguf)", "", "small.gguf: is no GGUF file, or is cut off"),
     ],
 )
 def test_what_is_missing_is_said_before_anything_runs(
@@ -161,6 +167,9 @@ def test_what_is_missing_is_said_before_anything_runs(
     import re
 
     (llama / "small.gguf").touch()
+    (llama / "bare").mkdir(exist_ok=True)
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(llama / name, llama / "bare" / name)
     known = importlib.util.find_spec
     hidden = lambda name, *rest: None if gone and name.startswith(gone) else known(name, *rest)  # noqa: E731
     monkeypatch.setattr("mmbench.datasets.libraries.find_spec", hidden)
@@ -171,6 +180,27 @@ def test_what_is_missing_is_said_before_anything_runs(
     assert code == 2, told
     assert re.search(reason, told.replace("\n", " ")), told
     assert not list(tmp_path.glob("runs/jobs/*"))
+
+
+def test_a_base_that_does_not_fit_is_refused_and_the_doctor_says_so(
+    llama: Path, trained: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    need = sum(one.numel() for one in load_language_model(str(llama)).module.parameters()) * 4
+    asked = ("plan", "--methods", f"lmm(model={llama})", "--datasets", "own", "--data-root", trained / "data")
+    monkeypatch.setattr(base_models, "machine_bytes", lambda: need)
+    monkeypatch.setattr(base_models, "gpu_bytes", lambda: None)
+    assert call(*asked)[0] == 0
+    found = _method(f"lmm(model={llama})", ())
+    assert (found.state, found.found) == ("ok", "0.0 GiB of weights as float32")
+    monkeypatch.setattr(base_models, "machine_bytes", lambda: need - 1)
+    code, told = call(*asked)
+    assert code == 2, told
+    reason = "as float32, and this machine has 0.0: take weights=nf4 or a smaller model"
+    assert reason in " ".join(told.split())
+    found = _method(f"lmm(model={llama})", ())
+    assert found.state == "missing"
+    assert reason in found.found
+    assert call(*asked, "--launcher", "slurm")[0] == 0  # whose memory is not that of this machine
 
 
 def test_data_without_raw_media_are_refused_before_anything_runs(llama: str, data_root: Path, call: Call):

@@ -178,6 +178,15 @@ def test_stacking_leaves_out_who_knows_nothing_and_never_sees_the_test(seeds, se
     np.testing.assert_array_equal(one[columns], other[columns])
 
 
+def test_why_there_is_no_stacking_is_said_in_its_own_words(seed_frames, result):
+    tested = [
+        result("erm", seed, own[own["split"] == "test"], family="classification")
+        for seed, own in enumerate(seed_frames)
+    ]
+    said = " ".join(notes_of_ensembles(ensembles(with_ensembles(tested, "seeds"))))
+    assert "no stacking: stacking needs predictions for validation samples, and there are none" in said
+
+
 def test_scores_are_averaged_and_their_variances_are_those_of_the_mixture(table, result):
     target = np.arange(8.0) - 4
     frames = []

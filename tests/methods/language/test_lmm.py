@@ -203,6 +203,19 @@ def test_only_tokens_of_the_answer_are_in_the_loss(llama: str):
         torch.testing.assert_close(found, torch.stack(losses).mean(), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_all_answers_of_a_prompt_that_is_read_once_are_scored_as_whole_rows_are(llama: str, padding: str):
+    method = network(llama, spec_of(TRAIN), readout="expected", padding=padding)
+    batch = spoken(TEXTS, torch.zeros(4))
+    with grown(method.eval()), torch.no_grad():
+        rows, media = method._prompts(batch)
+        answers = [method.reading.prompt.answer(text) for text in ("0.5", "-1.0", "good")]
+        found = method.reading.backbone.scores_of_all(rows, answers, media)
+        for place, answer in enumerate(answers):
+            whole, _ = method.reading.backbone.answer_scores(rows, [answer] * 4, media)
+            torch.testing.assert_close(found[:, place], whole, atol=1e-4, rtol=1e-4)
+
+
 def test_labels_that_are_shifted_and_scaled_give_predictions_that_are(llama: str):
     moved = replace(TRAIN, target=TRAIN.target * 5 + 10).take(slice(0, 64))
     plain = TRAIN.take(slice(0, 64))
@@ -246,6 +259,18 @@ def test_adapters_and_head_have_their_own_rates(llama: str):
     named = dict(method.named_parameters())
     assert {rates[one] for name, one in named.items() if "lora_" in name} == {0.2 * 1e-3}
     assert {rates[one] for name, one in named.items() if name.startswith("head.")} == {1e-3}
+
+
+def test_adapters_of_a_base_in_bfloat16_learn_by_steps_that_its_rounding_would_lose(llama: str):
+    method = network(llama, spec_of(TRAIN), weights="bfloat16")
+    assert next(method.base.parameters()).dtype == torch.bfloat16
+    adapters = {name: one for name, one in method.named_parameters() if "lora_A" in name}
+    before = {name: one.clone() for name, one in adapters.items()}
+    method.train().backward(TRAIN.take(slice(0, 2)))
+    with torch.no_grad():
+        for one in adapters.values():
+            one += 1e-3 * one
+    assert all((one != before[name]).float().mean() > 0.9 for name, one in adapters.items())
 
 
 @pytest.mark.parametrize("params", [{"readout": "zero_shot"}, {"readout": "expected", "lora": False}])

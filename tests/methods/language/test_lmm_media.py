@@ -15,11 +15,12 @@ import transformers
 from mmbench.benchmark.check.planted_media import media_specs, planted_media
 from mmbench.datasets.batch import Batch
 from mmbench.datasets.dataset import DataError
+from mmbench.datasets.encoders.base_model import FAMILIES
 from mmbench.methods.language.lmm import LMM
 from mmbench.methods.shared.language_parts import adapted_layers, add_adapters
 from mmbench.methods.shared.omni_media import OmniMedia, evenly
 
-from .tiny_models import save_thinker
+from .tiny_models import save_thinker, thinker_config
 
 *_, SPEC, _ = media_specs()
 BATCH = planted_media(SPEC, 4)
@@ -71,12 +72,22 @@ def voice(text: str, file: Path) -> torch.Tensor:
     return torchaudio.functional.resample(torch.from_numpy(values), SPOKEN, HEARD)[:, None]
 
 
+def reader(processor: Any, frames: int) -> OmniMedia:
+    """What prepares media for the model.
+
+    Args:
+        processor: of the model.
+        frames: the most of a sample.
+    """
+    return OmniMedia(FAMILIES["qwen2_5_omni_thinker"], processor, thinker_config(), frames, rate=2.0)
+
+
 def test_sound_and_frames_are_what_the_library_makes_of_them(processor: Any, tmp_path: Path):
     sound = voice("this film is great", tmp_path / "voice.wav")
     frames = torch.randint(
         0, 256, (5, 3, 40, 50), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    media = OmniMedia(processor, frames=16, rate=2.0)
+    media = reader(processor, 16)
     inputs = media.empty()
     ids = media.add_sound(sound, inputs) + media.add_frames(frames, inputs)
     theirs = processor(
@@ -100,7 +111,7 @@ def test_sound_and_frames_are_what_the_library_makes_of_them(processor: Any, tmp
 
 @pytest.mark.parametrize("count", [1, 100, 640, 3333])
 def test_the_shortest_sound_has_a_token_and_frames_in_float_are_those_in_bytes(processor: Any, count: int):
-    media = OmniMedia(processor, frames=2, rate=2.0)
+    media = reader(processor, 2)
     inputs = media.empty()
     ids = media.add_sound(torch.ones(count, 2) / 2, inputs)
     assert len(ids) >= 3

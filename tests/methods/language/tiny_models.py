@@ -1,4 +1,4 @@
-"""Language models of random weights, small enough for tests: one that reads text, one that hears and sees, too."""
+"""Language models of random weights, small enough for tests: one that reads text, and others that hear or see, too."""
 
 from __future__ import annotations
 
@@ -153,4 +153,74 @@ def save_thinker(folder: Path, seed: int = 0) -> Path:
         chat_template=TEMPLATE,
     )
     processor.save_pretrained(folder)
+    return folder
+
+
+_TEXT: dict[str, Any] = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "vocab_size": 64, "max_position_embeddings": 2048,
+}  # fmt: skip
+
+
+def save_qwen_audio(folder: Path, seed: int = 0) -> Path:
+    """A Qwen2-Audio model, which reads text and at most 2 seconds of sound, with its processor.
+
+    Args:
+        folder: where; it is made.
+        seed: of the weights.
+    """
+    words = tokenizer()
+    config = transformers.Qwen2AudioConfig(
+        audio_config={
+            "d_model": 32, "encoder_layers": 1, "encoder_attention_heads": 4, "encoder_ffn_dim": 48,
+            "num_mel_bins": 80, "max_source_positions": 100, "encoder_layerdrop": 0.0,
+        },
+        text_config={"model_type": "qwen2", **_TEXT},
+        audio_token_index=words.convert_tokens_to_ids("<audio>"),
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    transformers.Qwen2AudioForConditionalGeneration(config).save_pretrained(folder)
+    hears = transformers.WhisperFeatureExtractor(feature_size=80, chunk_length=2)
+    transformers.Qwen2AudioProcessor(hears, words, chat_template=TEMPLATE).save_pretrained(folder)
+    return folder
+
+
+def save_qwen_vision(folder: Path, seed: int = 0, newer: bool = False) -> Path:
+    """A Qwen2-VL model, which reads text and frames, with its processor.
+
+    Args:
+        folder: where; it is made.
+        seed: of the weights.
+        newer: of the kind Qwen2.5-VL.
+    """
+    words = tokenizer()
+    sees: dict[str, Any] = {
+        "depth": 1, "num_heads": 4, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2,
+    }  # fmt: skip
+    if newer:
+        sees |= {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 32, "window_size": 112,
+                 "fullatt_block_indexes": [0]}  # fmt: skip
+    else:
+        sees |= {"embed_dim": 32, "hidden_size": 32, "mlp_ratio": 1}
+    names = {"image": "<image>", "video": "<video>", "vision_start": "<vision>", "vision_end": "</vision>"}
+    ids = {f"{name}_token_id": words.convert_tokens_to_ids(token) for name, token in names.items()}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
+    kind: Any = transformers.Qwen2_5_VLConfig if newer else transformers.Qwen2VLConfig
+    owner: Any = (
+        transformers.Qwen2_5_VLForConditionalGeneration
+        if newer
+        else transformers.Qwen2VLForConditionalGeneration
+    )
+    processor: Any = transformers.Qwen2_5_VLProcessor if newer else transformers.Qwen2VLProcessor
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    owner(kind(vision_config=sees, text_config={**_TEXT, "rope_parameters": rope}, **ids)).save_pretrained(
+        folder
+    )
+    size = {"shortest_edge": 56 * 56, "longest_edge": 56 * 56}
+    processor(
+        transformers.Qwen2VLImageProcessor(), words, transformers.Qwen2VLVideoProcessor(size=size),
+        chat_template=TEMPLATE,
+    ).save_pretrained(folder)  # fmt: skip
     return folder

@@ -38,6 +38,8 @@ def test_a_turn_is_rendered_by_the_template_of_the_chat():
 def test_without_a_template_the_question_follows_the_transcript():
     words = tokenizer(template=False)
     assert words.decode(Prompt(words, QUESTION, 64).write("good film")) == "goodfilm\nsentiment?\n"
+    unused = Prompt(tokenizer(), QUESTION, 64, chat=False)
+    assert words.decode(unused.write("good film")) == "goodfilm\nsentiment?\n"
 
 
 @pytest.mark.parametrize("transcript", ["", "  \n"])
