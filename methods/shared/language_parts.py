@@ -117,9 +117,14 @@ class Backbone:
             film: the id that stands for frames; None where the model sees none.
 
         Raises:
-            DataError: it has no such layer.
+            DataError: it has no such layer, or the library is too old for it.
         """
         self._held = (module,)  # in a tuple, as parameters are registered where they are owned
+        if module.base_model is module:  # as of Qwen2-Audio in version 4
+            raise DataError(
+                f"method lmm: this version of transformers gives no hidden states of {type(module).__name__}: pip install -U "
+                "transformers"
+            )
         config = module.config.get_text_config()
         self.width = int(config.hidden_size)
         self.window = int(getattr(config, "max_position_embeddings", None) or 2**31)
