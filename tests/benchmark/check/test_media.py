@@ -66,9 +66,7 @@ def test_every_problem_is_told_and_fails(folder: Path):
     assert last.what == "11 clips are listed; problems: 8."
     assert last.reason.splitlines() == wanted
     assert failed(media) == [f"8 problems, listed below; the first: {wanted[0]}"]
-    assert failed(replace(media, problems=media.problems[:1]))[0].startswith(
-        "1 problem, listed below"
-    )
+    assert failed(replace(media, problems=media.problems[:1]))[0].startswith("1 problem, listed below")
 
 
 def test_what_is_a_fact_of_published_lists_is_told_and_no_failure(folder: Path):
@@ -112,9 +110,7 @@ def test_two_clips_of_one_stretch_are_found_without_names_of_recordings(folder: 
 
 def test_training_on_one_class_is_told(folder: Path):
     (folder / "clips.csv").write_text(TABLE.replace("e,train,angry", "e,train,calm"))
-    assert failed(read_own(folder / "media.yaml")) == [
-        "all clips in train are of one class: calm"
-    ]
+    assert failed(read_own(folder / "media.yaml")) == ["all clips in train are of one class: calm"]
 
 
 def first(**changes: Any) -> Callable[[MediaSet], MediaSet]:
