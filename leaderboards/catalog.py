@@ -122,7 +122,7 @@ class Table:
 
     def shown_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of its frame that are printed."""
-        if self.noted and (frame["note"] == "").any():
+        if self.noted and "" in set(frame["note"]):
             frame = frame.loc[frame["note"] == ""]
         if "condition" not in frame:
             return frame

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from rich.cells import cell_len
 
@@ -72,11 +73,11 @@ def layout_of(frame: pd.DataFrame, names: Collection[str], width: int) -> Layout
     keys = [str(name) for name in frame if name in names]
     values = [str(name) for name in frame if name not in names]
     shown, empty = _with_values(frame, keys, values)
-    without = [name for name in values if shown[name].isin(_NOTHING).all()]
+    without = [name for name in values if all(cell in _NOTHING for cell in shown[name])]
     without = without if len(without) < len(values) else without[1:]
     many = len(shown) >= ENOUGH_TO_COMPARE
-    same = [name for name in keys if shown[name].nunique() == 1 and name not in ("method", "n")]
-    alike = [name for name in values if many and name not in without and shown[name].nunique() == 1]
+    same = [name for name in keys if len(set(shown[name])) == 1 and name not in ("method", "n")]
+    alike = [name for name in values if many and name not in without and len(set(shown[name])) == 1]
     alike = alike if len(alike) + len(without) < len(values) else alike[1:]
     keys = [name for name in keys if name not in same]
     values = [name for name in values if name not in {*alike, *without}]
@@ -100,9 +101,9 @@ def _with_values(
     result that lacks is a hole that must be seen."""
     if "method" not in keys or not values:
         return frame, []
-    nothing = frame[list(values)].isin(_NOTHING).all(axis=1)
+    nothing = frame[list(values)].isin(_NOTHING).to_numpy().all(axis=1)
     if "n" in frame:
-        nothing &= ~frame["n"].str.contains(" of ")
+        nothing &= np.array([" of " not in count for count in frame["n"]])
     if nothing.all() or nothing.sum() < ENOUGH_TO_COMPARE:
         return frame, []
     return frame.loc[~nothing], list(dict.fromkeys(frame.loc[nothing, "method"]))

@@ -35,12 +35,11 @@ def write_transcripts(table: Path, folder: Path, counts: dict[str, int]) -> None
         counts: utterances of each part (train, valid, test), drawn evenly.
     """
     rows = pd.read_parquet(table)
-    rows = rows[rows["corpus"] == "mosi"].rename(
-        columns={"id": "sample_id", "part": "split", "score": "label"}
-    )
-    drawn = [rows[rows["split"] == part].sample(count, random_state=0) for part, count in counts.items()]
-    clips = pd.concat(drawn)[["sample_id", "label", "split", "video", "clip", "english"]]
-    clips["english"] = clips["english"].str.lower()
+    rows = rows.loc[rows["corpus"] == "mosi"]
+    rows = rows.rename(columns={"id": "sample_id", "part": "split", "score": "label"})
+    drawn = [rows.loc[rows["split"] == part].sample(count, random_state=0) for part, count in counts.items()]
+    clips = pd.concat(drawn).loc[:, ["sample_id", "label", "split", "video", "clip", "english"]]
+    clips = clips.assign(english=[text.lower() for text in clips["english"]])
     folder.mkdir(parents=True, exist_ok=True)
     clips.to_csv(folder / "clips.csv", index=False)
     about = {
@@ -74,7 +73,7 @@ def experiment(model: str, weights: str) -> dict[str, object]:
 
 def main() -> None:
     """Writes data and experiment."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("table", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("model")
