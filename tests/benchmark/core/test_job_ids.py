@@ -63,6 +63,7 @@ PARAMS_OF_0_1: Mapping[str, Mapping[str, Any]] = {
     },
     "gmp": {"whole_network": False, "adversary_trained": True, "mlp_head": 0},
     "mplmm": {"backbone": "embeddings", "step_width": 30, "heads": 5, "cross_layers": 5, "steps": 50},
+    "lmm": {"chat": True},
 }
 
 # What was added after 0.1, which leaves out of the id what has these values.

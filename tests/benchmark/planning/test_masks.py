@@ -114,7 +114,8 @@ def test_exported_masks_come_back_as_the_same_condition(
         )
     code, said = call("leaderboard", *store, "--out", tmp_path / "tables", "--what", "robustness")
     assert code == 0, said
-    assert "mask:named~" in said
+    table = (tmp_path / "tables" / "robustness.csv").read_text(encoding="utf-8")
+    assert "mask:named~" in table
     code, said = call(
         "run",
         *store,
