@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from .array_values import as_float32 as as_float32  # public names of this module
+from .array_values import check_precision
 from .array_values import labels as labels
 from .array_values import numbers as numbers
 from .array_values import text as text
 from .counting import counted
 from .dataset import SPLITS, Samples, data_error
-from .precision import check_precision
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 

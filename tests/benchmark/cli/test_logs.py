@@ -48,7 +48,7 @@ def test_verbose_names_what_is_read_and_planned(call: Call, data_root: Path, tmp
     plan = ("plan", *TOY[1:], "--data-root", data_root, "--store", tmp_path / "runs")
     quiet, verbose = call(*plan)[1], call("--verbose", *plan)[1]
     assert "mmbench.data" not in quiet
-    (line,) = (line for line in verbose.splitlines() if line.startswith("mmbench.data: "))
+    (line,) = {line for line in verbose.splitlines() if line.startswith("mmbench.data: ")}
     assert line == f"mmbench.data: dataset toy: format open, in {data_root / 'toy' / 'dataset.yaml'}"
     assert "mmbench.plan: planned 1 tasks" in verbose
     assert "mmbench." not in call(*plan)[1].replace("mmbench.yaml", "")  # of the next command nothing is left

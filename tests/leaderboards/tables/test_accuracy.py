@@ -325,7 +325,7 @@ def test_all_failed_is_a_table_of_holes(result):
     results = [result("erm", seed, reason="no GPU") for seed in range(2)]
     for frame in (accuracy(results), missing(results)):
         assert all(frame["mean"].isna())
-        assert set(frame["hole"]) == {"2 of 2 seeds failed (seed 0: no GPU; seed 1: no GPU)"}
+        assert set(frame["hole"]) == {"2 of 2 seeds failed (seed 0, seed 1: no GPU)"}
         assert set(frame["n"]) == {0}
     assert set(missing(results).columns) == {*COLUMNS, "audit_selection"}
 

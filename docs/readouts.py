@@ -1,6 +1,6 @@
 """Readouts of one language model on a part of CMU-MOSI's transcripts and scores.
 
-    python docs/examples/readouts.py affect-texts.parquet FOLDER MODEL [--minilm MODEL] [--train N] [--valid N] [--test N]
+    python docs/readouts.py affect-texts.parquet FOLDER MODEL [--minilm MODEL] [--train N] [--valid N] [--test N]
 
 Writes ``FOLDER/data/transcripts``, utterances drawn from each part of the table of MERTools (https://github.com/zeroQiaoba/MERTools), and
 ``FOLDER/readouts.yaml``, the experiment: the same prompt, adapters, seed and epochs for every readout of MODEL, a folder or GGUF file. What
