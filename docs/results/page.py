@@ -184,7 +184,8 @@ def without(name: str, method: str, missing: str, what: str = "mean") -> str:
 
 
 def rho(name: str, method: str, diagnostic: str, condition: str, beside: str = "severity") -> str:
-    """Spearman's correlation of a diagnostic with how severe the damage is, or with the error, with its interval.
+    """Spearman's correlation of a diagnostic with how severe the damage is, or with the error, with its interval; of several
+    tasks the lowest and the highest.
 
     Args:
         name: of the set.
@@ -194,7 +195,11 @@ def rho(name: str, method: str, diagnostic: str, condition: str, beside: str = "
         beside: ``severity`` or ``error``.
     """
     frame = pd.read_csv(HERE / name / "mechanism.csv").set_index(["method", "diagnostic", "condition"])
-    row = frame.loc[(method, diagnostic, condition)]
+    rows = frame.loc[[(method, diagnostic, condition)]]
+    if len(rows) > 1:
+        found = rows[f"rho_{beside}"].to_numpy()
+        return f"{found.min():+.2f} to {found.max():+.2f}"
+    row = rows.iloc[0]
     middle, *ends = (float(row[f"rho_{beside}{end}"]) for end in ("", "_low", "_high"))
     return f"{middle:+.2f} [{', '.join(f'{end:+.2f}' for end in ends)}]"
 
@@ -211,6 +216,8 @@ def lost(name: str, method: str, which: str = "mean") -> str:
     percent = row["unit"] == "fraction"
     if which != "drop":
         return _number(float(row["mean"]), percent)
+    if row["tasks"] > 1:
+        raise KeyError(f"the intervals of {row['tasks']} tasks are not that of their mean")
     ends = ", ".join(_number(float(row[f"drop_{end}"]), percent, sign=True) for end in ("low", "high"))
     return f"{_number(float(row['drop']), percent, sign=True)} [{ends}]"
 
@@ -387,11 +394,12 @@ def _against(name: str, which: str = "") -> pd.DataFrame:
 
 @cache
 def _rates(name: str) -> pd.DataFrame:
-    """Means where steps are lost at rates; nothing where that was not tested."""
+    """Means over tasks where steps are lost at rates; nothing where that was not tested."""
     file = HERE / name / "rates.csv"
     columns = ["method", "condition", "unit", "mean", "drop", "drop_low", "drop_high"]
     frame = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=columns)
-    return frame.set_index(["method", "condition"])
+    frame = frame.assign(tasks=1).groupby(["method", "condition"], sort=False)
+    return frame.agg({"unit": "first", "tasks": "sum"} | dict.fromkeys(columns[3:], "mean"))
 
 
 def _percent(name: str) -> bool:
